@@ -1,0 +1,103 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running other programs: a list of arguments, never a shell; a deadline, always."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ansible_collections.slipway.django.plugins.module_utils._errors import CommandFailed, TimedOut
+
+# prctl(2): the signal that the kernel sends to this process when its parent dies.
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that has ended."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+    def check(self, *, remedy: str = "", untouched: str = "") -> Completed:
+        """Return self after status 0.
+
+        :raises CommandFailed: after any other status.
+        """
+        if self.returncode != 0:
+            raise CommandFailed(self.argv, self.returncode, self.stderr, remedy=remedy, untouched=untouched)
+        return self
+
+
+class Runner(Protocol):
+    """Runs programs. Tests give their own."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> Completed:
+        """Run to the end and return its status and output, whatever the status is.
+
+        :param env: added to the environment of this process. Secrets go here or to ``stdin``.
+        :raises CommandFailed: it can't be started.
+        :raises TimedOut: the deadline passed; the whole process group was killed.
+        """
+
+
+def _die_with_parent() -> None:
+    # A killed module must leave no work behind (a dump without its parent ran on for minutes).
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class SystemRunner:
+    """Runs programs on this machine, in a process group of their own that dies with us."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        stdin: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+    ) -> Completed:
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+                cwd=cwd,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        except OSError as error:
+            raise CommandFailed(argv, None, str(error)) from error
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            stdout, stderr = process.communicate()
+            raise TimedOut(
+                f"{' '.join(list(argv)[:6])} did not end within {timeout_s:g} s and was killed",
+                facts={"command": list(argv), "timeout_s": timeout_s, "stderr": stderr.strip()[-2000:]},
+            ) from error
+        return Completed(tuple(argv), process.returncode, stdout, stderr)
