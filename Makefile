@@ -7,6 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3.11
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 STAMP := .venv/.stamp
 COLLECTIONS := .cache/collections
 LINK := $(COLLECTIONS)/ansible_collections/slipway/django
@@ -27,9 +28,10 @@ venv: $(STAMP) $(LINK) ## .venv with the pinned development dependencies, and th
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || lab/bin/system-packages python3-venv
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$($(BIN)/python tools/lock.py bootstrap)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the development dependencies into .venv (half a minute)"
+	$(PIP) install $$($(BIN)/python tools/lock.py bootstrap)
+	$(PIP) install --group dev
 	touch $@
 
 # ansible_collections/slipway/django, as Ansible looks for it.
@@ -75,7 +77,7 @@ changelog-lint: venv
 	antsibull-changelog lint
 
 sanity: venv
-	tools/ansible-test sanity
+	$(BIN)/python tools/ansible_test.py sanity
 
 # --- test -----------------------------------------------------------------------------------------------------------
 
