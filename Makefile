@@ -65,7 +65,9 @@ format: venv ## what ruff can mend by itself
 	ruff format .
 
 mypy: venv
-	mypy -p ansible_collections.slipway.django.plugins -p ansible_collections.slipway.django.tests
+	mypy -p ansible_collections.slipway.django.plugins
+	mypy --python-version 3.11 -p ansible_collections.slipway.django.tests -p slipway_lab
+	mypy --python-version 3.11 tools
 
 ansible-lint: venv
 	ansible-lint --strict
@@ -84,3 +86,51 @@ sanity: venv
 .PHONY: test-unit
 test-unit: venv ## unit tests, below a minute
 	pytest tests/unit
+
+.PHONY: test test-molecule test-integration test-e2e proof
+test: ## all of it: lint, unit, and with the lab up Molecule, integration, end to end
+	$(MAKE) lint
+	$(MAKE) test-unit
+	$(MAKE) system-packages
+	tools/with-lab $(MAKE) test-molecule test-integration test-e2e
+
+test-molecule: venv system-packages ## each role on servers of the lab
+	tools/with-lab molecule test --all
+
+test-integration: venv system-packages ## modules against the real programs
+	tools/with-lab pytest --timeout 300 tests/integration
+
+test-e2e: venv system-packages ## whole deployments, good and broken
+	tools/with-lab pytest --timeout 1200 tests/e2e
+
+proof: venv system-packages ## the long campaigns, whose results lie in docs/proof
+	tools/with-lab pytest --timeout 7200 tests/proof
+
+# --- lab and demo ---------------------------------------------------------------------------------------------------
+
+.PHONY: lab-up lab-down lab-status demo demo-down
+lab-up: system-packages ## six servers: balancer, three application servers, database, load
+	lab/bin/lab up
+
+lab-down: ## stop and remove the lab's servers
+	lab/bin/lab down
+
+lab-status: ## what runs, and whether it answers
+	lab/bin/lab status
+
+demo: venv system-packages ## set up everything and deploy v1, then v2 under load
+	lab/bin/demo
+
+demo-down: ## remove all that the demo made
+	lab/bin/demo down
+
+# --- build ----------------------------------------------------------------------------------------------------------
+
+.PHONY: build docs
+build: venv ## the collection's archive, in dist
+	ansible-galaxy collection build --force --output-path dist
+
+docs: venv ## HTML pages of all modules, roles and the callback, in docs/site
+	rm -rf docs/site && mkdir -p -m 0700 docs/site
+	antsibull-docs sphinx-init --use-current --dest-dir docs/site slipway.django
+	cd docs/site && ./build.sh
