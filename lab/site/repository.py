@@ -89,11 +89,14 @@ def is_debris(path: Path) -> bool:
 
 
 class Git:
-    """Git on one bare repository, with fixed people and a clock that ticks once a commit."""
+    """Git on one bare repository, with fixed people and a clock that shows how deep a commit lies.
+
+    By depth and not by order: a release added in the middle of the table changes no other's commits.
+    """
 
     def __init__(self, repository: Path, scratch: Path) -> None:
         self.repository = repository
-        self.ticks = 0
+        self.depth = 0
         self.base_environment = {
             "PATH": os.environ.get("PATH", os.defpath),
             "LC_ALL": "C.UTF-8",
@@ -122,7 +125,7 @@ class Git:
         return done.stdout.decode()
 
     def people(self) -> dict[str, str]:
-        date = (FIRST_DAY + timedelta(hours=self.ticks)).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+        date = (FIRST_DAY + timedelta(hours=self.depth)).strftime("%Y-%m-%dT%H:%M:%S+00:00")
         return {
             f"GIT_{role}_{key}": value
             for role in ("AUTHOR", "COMMITTER")
@@ -132,9 +135,8 @@ class Git:
     def commit(self, message: str, parent: str) -> str:
         """Commit the index; return the commit's id."""
         parents = ["-p", parent] if parent else []
-        made = self("commit-tree", self("write-tree").strip(), *parents, stdin=message.encode()).strip()
-        self.ticks += 1
-        return made
+        self.depth = int(self("rev-list", "--count", parent)) if parent else 0
+        return self("commit-tree", self("write-tree").strip(), *parents, stdin=message.encode()).strip()
 
 
 def build(source: Path, target: Path, scratch: Path) -> None:
@@ -165,7 +167,7 @@ def apply_patch(git: Git, patch: Path, release: Release, parent: str, scratch: P
     """Commit one patch, of the form that ``git format-patch`` writes, on top of its parent."""
     message, change = scratch / "message", scratch / "change"
     try:
-        header = git("mailinfo", "-q", "--encoding=UTF-8", str(message), str(change), stdin=patch.read_bytes())
+        header = git("mailinfo", "--encoding=UTF-8", str(message), str(change), stdin=patch.read_bytes())
         git("apply", "--cached", "--whitespace=nowarn", str(change))
     except (RepositoryError, OSError) as error:
         raise RepositoryError(f"{patch.name} of release {release.tag} does not apply: {error}") from error
