@@ -1,0 +1,224 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Podman and Docker: the same few commands, and where they differ."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from . import process
+from .errors import LabError
+from .process import Completed
+from .settings import Host, Settings
+
+LABEL = "slipway.lab"
+"""Label of everything that the lab makes; its value is the lab's name, on images the word image."""
+
+# Where systemd runs as PID 1, it wants its own control groups and empty places for what lives only until the next boot.
+# Podman does that by one word. Docker is told each part.
+_SYSTEMD = {
+    "podman": ("--systemd=always",),
+    "docker": (
+        "--privileged",
+        "--cgroupns=private",
+        "--tmpfs=/run",
+        "--tmpfs=/run/lock",
+        "--tmpfs=/tmp",
+        "--env=container=docker",
+    ),
+}
+_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+
+
+@dataclass(frozen=True)
+class Container:
+    """What the engine knows of one container."""
+
+    name: str
+    lab: str
+    running: bool
+    status: str
+    image: str
+    address: str
+    restarts: int
+    started_at: str
+
+
+def podman_configuration(*, runc: bool, netavark: bool) -> str:
+    """A containers.conf with which podman starts containers also where it may not raise limits.
+
+    Podman 4.3 with crun, its defaults on Debian 12, ends with "setrlimit RLIMIT_NOFILE: Operation not permitted" on a
+    machine without CAP_SYS_RESOURCE or with control groups of version 1. Runc and bounded limits work there and
+    elsewhere.
+    """
+    lines = [
+        "# Written by lab/bin/lab.",
+        "[containers]",
+        'default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]',
+        'base_hosts_file = "none"',
+        "[engine]",
+        *(['runtime = "runc"'] if runc else []),
+        "[network]",
+        *(['network_backend = "netavark"'] if netavark else []),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def create_arguments(settings: Settings, host: Host, image: str) -> tuple[str, ...]:
+    """The arguments of ``podman create`` for one host.
+
+    The names of all hosts stand in its /etc/hosts, so no name server is needed. It restarts by itself after a reboot
+    from inside, not after a kill from outside.
+    """
+    names = [f"--add-host={other.name}:{other.address}" for other in settings.hosts if other != host]
+    return (
+        "create",
+        f"--name={host.container}",
+        f"--hostname={host.name}",
+        f"--label={LABEL}={settings.name}",
+        f"--network={settings.name}",
+        f"--ip={host.address}",
+        *names,
+        "--restart=always",
+        "--shm-size=256m",
+        "--stop-signal=SIGRTMIN+3",
+        *_SYSTEMD[settings.engine],
+        image,
+        "/sbin/init",
+    )
+
+
+def parse_containers(text: str) -> tuple[Container, ...]:
+    """The containers in the output of ``inspect``, which podman and Docker write alike."""
+    return tuple(_container(item) for item in json.loads(text or "[]"))
+
+
+def _container(item: Mapping[str, object]) -> Container:
+    state = _mapping(item["State"])
+    networks = _mapping(_mapping(item.get("NetworkSettings")).get("Networks"))
+    labels = _mapping(_mapping(item["Config"]).get("Labels"))
+    addresses = [str(_mapping(network).get("IPAddress", "")) for network in networks.values()]
+    return Container(
+        name=str(item["Name"]).lstrip("/"),
+        lab=str(labels.get(LABEL, "")),
+        running=bool(state["Running"]),
+        status=str(state["Status"]),
+        image=str(item["Image"]).rpartition(":")[2],
+        address=addresses[0] if addresses else "",
+        restarts=int(str(item.get("RestartCount", 0))),
+        started_at=str(state.get("StartedAt", "")),
+    )
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+class Engine:
+    """Runs the engine's commands for one lab."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._program = self._find_program()
+        self._prefix = privilege() if settings.engine == "podman" else ()
+        self.environment = self._environment()
+
+    def _find_program(self) -> str:
+        program = shutil.which(self._settings.engine, path=_PATH)
+        if program is None:
+            raise LabError(
+                f"{self._settings.engine} is not installed; `make system-packages` installs what the lab needs, "
+                "and LAB_ENGINE chooses between podman and docker"
+            )
+        return program
+
+    def _environment(self) -> dict[str, str]:
+        if self._settings.engine != "podman":
+            return {}
+        path = self._settings.cache / "containers.conf"
+        text = podman_configuration(
+            runc=shutil.which("runc", path=_PATH) is not None,
+            netavark=os.path.exists("/usr/lib/podman/netavark"),
+        )
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return {"CONTAINERS_CONF": str(path)}
+
+    def argv(self, *arguments: str) -> tuple[str, ...]:
+        """The whole command: through sudo where podman needs it, with its configuration."""
+        if not self._prefix:
+            return (self._program, *arguments)
+        assignments = [f"{name}={value}" for name, value in self.environment.items()]
+        return (*self._prefix, "env", *assignments, self._program, *arguments)
+
+    def try_run(self, *arguments: str, timeout_s: float = 60, stdin: bytes | None = None) -> Completed:
+        """Run one command of the engine, whatever its status."""
+        return process.run(self.argv(*arguments), timeout_s=timeout_s, stdin=stdin, env=self.environment)
+
+    def run(self, *arguments: str, timeout_s: float = 60, stdin: bytes | None = None) -> str:
+        """Run one command of the engine and return what it printed.
+
+        :raises LabError: it failed.
+        """
+        return self.try_run(*arguments, timeout_s=timeout_s, stdin=stdin).check().stdout
+
+    def remove(self, container: str) -> None:
+        """Remove a container at once, running or not."""
+        # Docker's --force kills; podman's waits for a shutdown unless told not to.
+        at_once = ("--time=0",) if self._settings.engine == "podman" else ()
+        self.run("rm", "--force", *at_once, "--volumes", container)
+
+    def containers(self, *, lab: str | None = None) -> tuple[Container, ...]:
+        """The containers of one lab; of all labs without a name."""
+        label = f"label={LABEL}" if lab is None else f"label={LABEL}={lab}"
+        names = self.run("ps", "--all", "--filter", label, "--format", "{{.Names}}").split()
+        if not names:
+            return ()
+        return parse_containers(self.run("inspect", "--type=container", *names))
+
+    def image_id(self, name: str) -> str | None:
+        """The id of an image on this machine; None when there is none."""
+        found = self.try_run("image", "inspect", "--format", "{{.Id}}", name)
+        return found.stdout.strip().rpartition(":")[2] if found.returncode == 0 else None
+
+    def images(self) -> tuple[str, ...]:
+        """The names of the lab's images on this machine."""
+        lines = self.run("images", "--filter", f"label={LABEL}=image", "--format", "{{.Repository}}:{{.Tag}}").split()
+        return tuple(line for line in lines if "<none>" not in line)
+
+    def network_subnet(self) -> str | None:
+        """The subnet of the lab's network; None when there is no network."""
+        found = self.try_run("network", "inspect", self._settings.name)
+        return parse_subnet(found.stdout) if found.returncode == 0 else None
+
+    def create_network(self) -> None:
+        """Make the lab's network. Its hosts know each other by /etc/hosts, so podman's name server stays off."""
+        extra = ("--disable-dns",) if self._settings.engine == "podman" else ()
+        self.run(
+            "network",
+            "create",
+            f"--label={LABEL}={self._settings.name}",
+            f"--subnet={self._settings.network}",
+            f"--gateway={self._settings.gateway}",
+            *extra,
+            self._settings.name,
+        )
+
+
+def parse_subnet(text: str) -> str:
+    """The first subnet in the output of ``network inspect``: podman's form or Docker's."""
+    network = _mapping(json.loads(text)[0])
+    subnets = network.get("subnets") or _mapping(network.get("IPAM")).get("Config")
+    first = subnets[0] if isinstance(subnets, list) and subnets else {}
+    return str(_mapping(first).get("subnet") or _mapping(first).get("Subnet") or "")
+
+
+def privilege() -> tuple[str, ...]:
+    """What to put before a command that only root may run: nothing for root, sudo for others."""
+    return () if os.geteuid() == 0 else ("sudo",)
