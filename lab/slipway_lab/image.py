@@ -65,8 +65,9 @@ def gather(settings: Settings, environ: Mapping[str, str], authorities: Path = A
     image = settings.checkout / "lab" / "image"
     files = dict(_tree(image))
     files["requirements/lab.txt"] = files.pop("requirements.txt")
-    for path in sorted((settings.checkout / "lab" / "site").glob("requirements*.txt")):
-        files[f"requirements/site-{path.name}"] = path.read_bytes()
+    site = settings.checkout / "lab" / "site"
+    for path in sorted(site.rglob("requirements*.txt")):
+        files[f"requirements/site-{'-'.join(path.relative_to(site).parts)}"] = path.read_bytes()
     # One empty file, because a COPY of nothing fails.
     files["authorities/none"] = b""
     for path in sorted(authorities.rglob("*.crt")):
