@@ -317,6 +317,10 @@ checks:
       type: list
       elements: dict
       returned: always
+deployment_log:
+  description: What the deployment log keeps of it.
+  returned: when the options are valid
+  type: dict
 """
 
 import socket

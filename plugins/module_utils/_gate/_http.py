@@ -138,7 +138,8 @@ class _Attempt:
             self._done.set()
 
     def _failure(self, error: Exception) -> Failure:
-        if isinstance(error, TimeoutError):  # of a socket: the same deadline, seen by the thread first
+        # The thread saw the deadline first. Until Python 3.9 these are two classes.
+        if isinstance(error, (socket.timeout, TimeoutError)):
             return self._timed_out(self._stage)
         code, text, local = classify(error)
         return Failure(code, text, local, self._elapsed())

@@ -16,6 +16,8 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._run import C
 
 # The newest samples are shown one by one, the rest only counted: a gate may run for an hour.
 _RECENT = 10
+# What of a check the deployment log keeps.
+_LOGGED = ("name", "url", "verdict", "code", "reason", "samples", "last_status", "last_fault", "releases", "latency_ms")
 
 _REMEDIES = {
     "wrong_release": "Look at which release runs behind this address: waiting can't change it",
@@ -71,6 +73,7 @@ def _counts_in_words(samples: Sequence[Sample]) -> str:
 def evidence(gate: Gate, result: GateResult, vantage: str) -> dict[str, object]:
     """Return all that a gate saw, JSON types only."""
     decision = result.decision
+    checks = [_check_evidence(row) for row in result.checks]
     return {
         "verdict": decision.verdict.value,
         "code": decision.code,
@@ -85,7 +88,14 @@ def evidence(gate: Gate, result: GateResult, vantage: str) -> dict[str, object]:
             "failures_allowed": gate.rule.failures_allowed,
             "deadline_s": gate.deadline_s,
         },
-        "checks": [_check_evidence(row) for row in result.checks],
+        "checks": checks,
+        "deployment_log": {
+            "event": "gate.verdict",
+            "verdict": decision.verdict.value,
+            "reason": decision.reason,
+            "vantage": vantage,
+            "checks": [{key: check[key] for key in _LOGGED} for check in checks],
+        },
     }
 
 

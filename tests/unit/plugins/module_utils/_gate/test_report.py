@@ -55,7 +55,7 @@ def test_a_failure_tells_check_url_what_was_seen_and_expected_and_what_to_do() -
 def test_the_evidence() -> None:
     gate = a_gate()
     facts = conclude(gate, ended(gate, ROLLBACK, GOOD, REFUSED, RED, RED), "lb1")
-    checks = facts.pop("checks")
+    checks, log = facts.pop("checks"), facts.pop("deployment_log")
     assert facts == {
         "verdict": "rollback",
         "code": "not_healthy_in_time",
@@ -69,6 +69,9 @@ def test_the_evidence() -> None:
     }
     assert isinstance(checks, list)
     (check,) = checks
+    assert isinstance(log, dict)
+    assert (log["event"], log["verdict"], log["vantage"]) == ("gate.verdict", "rollback", "lb1")
+    assert log["checks"][0].items() <= check.items()
     recent = check.pop("recent")
     assert check == {
         "name": "app1",
