@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,8 @@ from .settings import Host, Settings
 
 LABEL = "slipway.lab"
 """Label of everything that the lab makes; its value is the lab's name, on images the word image."""
+MADE_LABEL = "slipway.lab.made"
+"""Label of containers: a digest of what they were made from and how."""
 
 # Where systemd runs as PID 1, it wants its own control groups and empty places for what lives only until the next boot.
 # Podman does that by one word. Docker is told each part.
@@ -43,9 +46,8 @@ class Container:
     lab: str
     running: bool
     status: str
-    image: str
+    made: str
     address: str
-    restarts: int
     started_at: str
 
 
@@ -70,26 +72,32 @@ def podman_configuration(*, runc: bool, netavark: bool) -> str:
 
 
 def create_arguments(settings: Settings, host: Host, image: str) -> tuple[str, ...]:
-    """The arguments of ``podman create`` for one host.
+    """The arguments of ``podman create`` for one host."""
+    arguments = _server_arguments(settings, host)
+    made = f"--label={MADE_LABEL}={made_digest(settings, host, image)}"
+    return ("create", made, *arguments, image, "/sbin/init")
 
-    The names of all hosts stand in its /etc/hosts, so no name server is needed. It restarts by itself after a reboot
-    from inside, not after a kill from outside.
-    """
-    names = [f"--add-host={other.name}:{other.address}" for other in settings.hosts if other != host]
+
+def made_digest(settings: Settings, host: Host, image: str) -> str:
+    """Twelve hexadecimal digits that change when the host would be made in another way, or from another image."""
+    return hashlib.sha256("\0".join((*_server_arguments(settings, host), image)).encode()).hexdigest()[:12]
+
+
+def _server_arguments(settings: Settings, host: Host) -> tuple[str, ...]:
+    # The names of all hosts stand in /etc/hosts, so no name server is needed. A host comes back by itself after a
+    # reboot from inside, not after a kill from outside.
     return (
-        "create",
         f"--name={host.container}",
         f"--hostname={host.name}",
         f"--label={LABEL}={settings.name}",
         f"--network={settings.name}",
         f"--ip={host.address}",
-        *names,
+        f"--mac-address={host.mac}",
+        *(f"--add-host={other.name}:{other.address}" for other in settings.hosts if other != host),
         "--restart=always",
         "--shm-size=256m",
         "--stop-signal=SIGRTMIN+3",
         *_SYSTEMD[settings.engine],
-        image,
-        "/sbin/init",
     )
 
 
@@ -108,9 +116,8 @@ def _container(item: Mapping[str, object]) -> Container:
         lab=str(labels.get(LABEL, "")),
         running=bool(state["Running"]),
         status=str(state["Status"]),
-        image=str(item["Image"]).rpartition(":")[2],
+        made=str(labels.get(MADE_LABEL, "")),
         address=addresses[0] if addresses else "",
-        restarts=int(str(item.get("RestartCount", 0))),
         started_at=str(state.get("StartedAt", "")),
     )
 
@@ -182,10 +189,9 @@ class Engine:
             return ()
         return parse_containers(self.run("inspect", "--type=container", *names))
 
-    def image_id(self, name: str) -> str | None:
-        """The id of an image on this machine; None when there is none."""
-        found = self.try_run("image", "inspect", "--format", "{{.Id}}", name)
-        return found.stdout.strip().rpartition(":")[2] if found.returncode == 0 else None
+    def has_image(self, name: str) -> bool:
+        """Whether an image of this name is on this machine."""
+        return self.try_run("image", "inspect", "--format", "{{.Id}}", name).returncode == 0
 
     def images(self) -> tuple[str, ...]:
         """The names of the lab's images on this machine."""

@@ -94,23 +94,19 @@ def lay_out(context: Context, folder: Path) -> None:
             path.chmod(0o755)
 
 
-def ensure_image(settings: Settings, engine: Engine, talk: Talk, environ: Mapping[str, str]) -> tuple[str, str]:
-    """The hosts' image as (name, id), built when these inputs have not been built before."""
+def ensure_image(settings: Settings, engine: Engine, talk: Talk, environ: Mapping[str, str]) -> str:
+    """The name of the hosts' image, built when these inputs have not been built before."""
     context = gather(settings, environ)
     name = image_name(settings, context)
-    found = engine.image_id(name)
-    if found is not None:
+    if engine.has_image(name):
         talk.say(f"image {name} is there")
-        return name, found
-    if engine.image_id(context.base) is None:
+        return name
+    if not engine.has_image(context.base):
         with talk.step(f"base image {context.base}"):
             _make_base(settings, engine, talk)
     with talk.step(f"image {name} (packages, the machine's authorities, wheels)"):
         _build(settings, engine, talk, context, name)
-    built = engine.image_id(name)
-    if built is None:
-        raise LabError(f"the image {name} was built and is not there; look at `{settings.engine} images`")
-    return name, built
+    return name
 
 
 def _build(settings: Settings, engine: Engine, talk: Talk, context: Context, name: str) -> None:

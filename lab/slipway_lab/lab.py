@@ -58,7 +58,7 @@ class Lab:
 
     def image(self) -> str:
         """Build the image when it is missing; return its name."""
-        return self._image()[0]
+        return self._image()
 
     def up(self, names: Sequence[str]) -> None:
         """Bring the named hosts (all when none is named) to the state: there, booted, reached over SSH."""
@@ -68,17 +68,19 @@ class Lab:
 
     def _up(self, hosts: Sequence[Host]) -> None:
         begun = time.monotonic()
-        image_name, image_id = self._image()
+        image = self._image()
         made = keys.ensure_keys(self._settings)
         self._ensure_network()
         self._write_inventory(made)
         containers = self._engine.containers(lab=self._settings.name)
-        plans = plan.plan_up(self._settings, hosts, containers, image_id)
+        plans = plan.plan_up(self._settings, hosts, containers, image)
         for one in plans:
             if one.stale:
-                self._talk.say(f"{one.host.name} keeps its older image; `lab reset {one.host.name}` renews it")
+                self._talk.say(
+                    f"{one.host.name} is kept, but was made by an older lab; `lab reset {one.host.name}` renews it"
+                )
         files = keys.archive(made)
-        self._each([one for one in plans if one.changed], lambda one: self._apply(one, image_name, files))
+        self._each([one for one in plans if one.changed], lambda one: self._apply(one, image, files))
         self._each(hosts, self._wait_ready)
         self._talk.say(f"ready in {time.monotonic() - begun:.1f} s: {', '.join(host.name for host in hosts)}")
         if any(host.name == site.HOST for host in hosts):
@@ -118,6 +120,12 @@ class Lab:
     def kill(self, name: str) -> None:
         """Cut one host's power: no process of it gets a word in. It stays dead until `start`."""
         host = self._settings.host(name)
+        seen = {one.name: one for one in self._engine.containers(lab=self._settings.name)}.get(host.container)
+        if seen is None:
+            raise LabError(f"{name} does not exist; `lab up` makes it")
+        if not seen.running:
+            self._talk.say(f"{name} is dead already ({seen.status})")
+            return
         self._engine.run("kill", "--signal=KILL", host.container)
         self._talk.say(f"{name} is killed; `lab start {name}` boots it again with the same files")
 
@@ -152,13 +160,20 @@ class Lab:
     def _ensure_network(self) -> None:
         subnet = self._engine.network_subnet()
         if subnet is None:
-            self._engine.create_network()
+            self._create_network()
             self._talk.say(f"network {self._settings.name} is {self._settings.network}")
         elif subnet != self._settings.network:
             raise LabError(
                 f"network {self._settings.name} is {subnet}, wanted {self._settings.network}; it was left as it is. "
                 "Give LAB_SUBNET its value, or remove that lab: `lab down`"
             )
+
+    def _create_network(self) -> None:
+        try:
+            self._engine.create_network()
+        except LabError as error:
+            remedy = "If the subnet is taken, choose another: LAB_SUBNET, three octets"
+            raise LabError(f"the network {self._settings.network} can't be made. {remedy}. {error}") from error
 
     def _write_inventory(self, made: keys.Keys) -> str:
         host_key = made.host.with_suffix(".pub").read_text(encoding="utf-8")
@@ -241,7 +256,7 @@ class Lab:
             self._talk.say(f"the images and keys stay: lab {', '.join(sorted(others))} runs from them")
             return
         for name in dict.fromkeys((*self._engine.images(), base_name(self._settings))):
-            if self._engine.image_id(name) is not None:
+            if self._engine.has_image(name):
                 self._engine.run("rmi", name, timeout_s=120)
                 self._talk.say(f"image {name} removed")
         # What the build left between its steps.
@@ -262,7 +277,7 @@ class Lab:
         with alone(self._settings.cache / f"{self._settings.name}.lock", self._talk):
             yield
 
-    def _image(self) -> tuple[str, str]:
+    def _image(self) -> str:
         # All labs of this checkout build into one place: the second finds what the first has built.
         with alone(self._settings.cache / "image.lock", self._talk):
             return ensure_image(self._settings, self._engine, self._talk, os.environ)

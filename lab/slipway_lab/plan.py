@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .engine import Container
+from .engine import Container, made_digest
 from .settings import Host, Settings
 
 
@@ -22,7 +22,7 @@ class HostPlan:
     remove: bool
     reason: str
     stale: bool = False
-    """It runs from another image than a new one would."""
+    """It was made from another image, or in another way, than a new one would be."""
 
     @property
     def changed(self) -> bool:
@@ -31,17 +31,17 @@ class HostPlan:
 
 
 def plan_up(
-    settings: Settings, hosts: Iterable[Host], containers: Iterable[Container], image_id: str
+    settings: Settings, hosts: Iterable[Host], containers: Iterable[Container], image: str
 ) -> tuple[HostPlan, ...]:
     """Create what is absent, start what is stopped, make anew what has another address; keep what runs.
 
-    A host that runs from an older image is kept: what was deployed on it is worth more. `lab reset` renews it.
+    A host that was made from an older image is kept: what was deployed on it is worth more. `lab reset` renews it.
     """
     seen = {container.name: container for container in containers}
-    return tuple(_plan_host(host, seen.get(host.container), image_id) for host in hosts if host in settings.hosts)
+    return tuple(_plan_host(host, seen.get(host.container), made_digest(settings, host, image)) for host in hosts)
 
 
-def _plan_host(host: Host, container: Container | None, image_id: str) -> HostPlan:
+def _plan_host(host: Host, container: Container | None, made: str) -> HostPlan:
     if container is None:
         return HostPlan(host, create=True, start=True, remove=False, reason="absent")
     if container.status in {"created", "configured", "initialized"}:
@@ -50,7 +50,7 @@ def _plan_host(host: Host, container: Container | None, image_id: str) -> HostPl
     if container.running and container.address != host.address:
         reason = f"has the address {container.address or 'none'}, not {host.address}"
         return HostPlan(host, create=True, start=True, remove=True, reason=reason)
-    stale = container.image != image_id
+    stale = container.made != made
     if container.running:
         return HostPlan(host, create=False, start=False, remove=False, reason="runs", stale=stale)
     return HostPlan(host, create=False, start=True, remove=False, reason=container.status, stale=stale)

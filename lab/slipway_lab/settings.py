@@ -27,6 +27,16 @@ class Host:
     container: str
     groups: tuple[str, ...]
 
+    @property
+    def mac(self) -> str:
+        """The host's own hardware address, as a real server keeps it over a reboot.
+
+        With a new one at each start, everybody who had spoken to the host sent into the void until their neighbour
+        tables expired: 36 s were seen.
+        """
+        octets = (0x0A, 0x4C, *(int(octet) for octet in self.address.split(".")))
+        return ":".join(f"{octet:02x}" for octet in octets)
+
 
 # Name, last octet, groups of the inventory.
 _HOSTS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
