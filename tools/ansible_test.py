@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".cache" / "ansible-test"
 HOME = WORK / "home"
 COLLECTION = WORK / "ansible_collections" / "slipway" / "django"
+OUTPUT = COLLECTION / "tests" / "output"  # its environments are worth keeping: half a minute
 
 # No part of the collection: programs for the laboratory's servers and for developers. ruff and mypy look at them.
 LEFT_OUT = ("lab/", "benchmarks/", "tools/", ".ci/")
@@ -39,9 +40,19 @@ subprocess.check_call([sys.executable, "-m", "pip", "install", "--disable-pip-ve
 GET_PIP_NAME = "get_pip_24_2.py"  # as ansible-core 2.18 and 2.19 ask for it
 
 
+def clear() -> None:
+    """Remove the copy of the run before, but for the output."""
+    kept = WORK / "output"
+    if OUTPUT.exists():
+        OUTPUT.rename(kept)
+    shutil.rmtree(COLLECTION, ignore_errors=True)
+    OUTPUT.parent.mkdir(parents=True)
+    if kept.exists():
+        kept.rename(OUTPUT)
+
+
 def copy_checkout() -> None:
     """Copy what git knows or does not ignore, into a repository of its own: of the outer one it is an ignored file."""
-    COLLECTION.mkdir(parents=True)
     subprocess.run(["git", "init", "--quiet"], cwd=COLLECTION, check=True)
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -84,7 +95,7 @@ def make_home() -> None:
 
 
 def main(command: str, *arguments: str) -> int:
-    shutil.rmtree(COLLECTION, ignore_errors=True)
+    clear()
     copy_checkout()
     make_home()
     python = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -164,7 +164,7 @@ def test_sha256_of_more_than_one_block(tmp_path: Path) -> None:
 
 
 def _count_up(counter: str, lock: str) -> None:
-    for _ in range(50):
+    for _round in range(50):
         with _files.locked(lock):
             value = int(Path(counter).read_text())
             Path(counter).write_text(str(value + 1))
@@ -174,7 +174,7 @@ def test_locked_lets_one_process_in_at_a_time(tmp_path: Path) -> None:
     counter = tmp_path / "counter"
     counter.write_text("0")
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=_count_up, args=(str(counter), str(tmp_path / "lock"))) for _ in range(4)]
+    processes = [context.Process(target=_count_up, args=(str(counter), str(tmp_path / "lock"))) for _number in range(4)]
     for process in processes:
         process.start()
     for process in processes:
