@@ -1,0 +1,94 @@
+#!/usr/bin/python
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_site
+short_description: Make the role and the database of a site
+version_added: 0.1.0
+description:
+  - Makes a PostgreSQL role that can log in, with its password, and a database that belongs to it. Drops nothing and takes nothing away.
+  - The password never reaches the server. A SCRAM-SHA-256 verifier is made on the host and sent through standard input.
+requirements:
+  - C(psql) on the host
+  - a superuser of the server that may log in through the local socket
+author:
+  - slipway.django contributors (@slipway)
+attributes:
+  check_mode:
+    description: Can run in check mode and predict what would change.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed, or would change, in diff mode.
+    support: none
+  idempotent:
+    description: A second run with the same options changes nothing.
+    support: full
+  platform:
+    description: Systems that it runs on.
+    support: full
+    platforms: posix
+options:
+  database:
+    description: Name of the database.
+    type: str
+    required: true
+  user:
+    description: Name of the role that owns it.
+    type: str
+    required: true
+  password:
+    description: Password of the role, ASCII, not empty.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Make the role and the database of the shop
+  slipway.django.pg_site:
+    database: shop
+    user: shop
+    password: "{{ vault_database_password }}"
+  become: true
+  become_user: postgres
+"""
+
+RETURN = r"""
+steps:
+  description: What was done, or would be done in check mode, in words.
+  returned: success
+  type: list
+  elements: str
+  sample: [make role shop, set the password of role shop, make database shop]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._postgres._site import Psql, Wanted, ensure
+from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "database": {"type": "str", "required": True},
+            "user": {"type": "str", "required": True},
+            "password": {"type": "str", "required": True, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    wanted = Wanted(**module.params)
+    try:
+        if not wanted.password or not wanted.password.isascii():
+            raise InvalidOption("password", "(hidden)", "a text of ASCII characters, not empty")
+        steps = ensure(Psql(SystemRunner()), wanted, check_mode=module.check_mode)
+    except SlipwayError as error:
+        module.fail_json(msg=error.message, **error.facts)
+    module.exit_json(changed=bool(steps), steps=steps)
+
+
+if __name__ == "__main__":
+    main()
