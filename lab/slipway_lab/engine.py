@@ -23,8 +23,8 @@ MADE_LABEL = "slipway.lab.made"
 """Label of containers: a digest of what they were made from and how."""
 
 # Where systemd runs as PID 1, it wants its own control groups and empty places for what lives only until the next boot.
-# Podman does that by one word. Docker is told each part. CAP_SYS_ADMIN: units with a mount namespace of their own, such as
-# Debian's haproxy.service with its BindReadOnlyPaths=, end with 226/NAMESPACE without it.
+# Podman does that by one word. Docker is told each part. CAP_SYS_ADMIN: units with a mount namespace of their own, such
+# as Debian's haproxy.service with its BindReadOnlyPaths=, end with 226/NAMESPACE without it.
 _SYSTEMD = {
     "podman": ("--systemd=always", "--cap-add=SYS_ADMIN"),
     "docker": (
