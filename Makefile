@@ -132,5 +132,6 @@ build: venv ## the collection's archive, in dist
 
 docs: venv ## HTML pages of all modules, roles and the callback, in docs/site
 	rm -rf docs/site && mkdir -p -m 0700 docs/site
-	antsibull-docs sphinx-init --use-current --dest-dir docs/site slipway.django
-	cd docs/site && ./build.sh
+	antsibull-docs sphinx-init --lenient --use-current --dest-dir docs/site slipway.django
+	docs/site/build.sh
+	@echo "docs/site/build/html/index.html"
