@@ -66,7 +66,7 @@ format: venv ## what ruff can mend by itself
 
 mypy: venv
 	mypy -p ansible_collections.slipway.django.plugins
-	mypy --python-version 3.11 -p ansible_collections.slipway.django.tests -p slipway_lab
+	mypy --python-version 3.11 -p ansible_collections.slipway.django.tests -p slipway_lab -p shopload
 	mypy --python-version 3.11 tools
 
 ansible-lint: venv
