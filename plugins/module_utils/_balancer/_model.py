@@ -1,0 +1,171 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every balancer has in common: a pool, its servers, what they were told and how they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, SlipwayError
+
+
+class Admin(Enum):
+    """What a server was told to do. How it is, is another thing: see :attr:`Server.status`."""
+
+    READY = "ready"
+    DRAIN = "drain"
+    MAINT = "maint"
+
+
+class BalancerError(SlipwayError):
+    """The balancer gave an answer that is an error, or that is not understood."""
+
+
+class BalancerUnreachable(SlipwayError):
+    """The balancer gave no answer at all."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The health check of one server as the balancer sees it."""
+
+    configured: bool
+    passed: bool
+    text: str
+    # True when the balancer takes the server for healthy as soon as it leaves maintenance, with no check made.
+    trusts_blindly: bool = False
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server of a pool, at one moment."""
+
+    name: str
+    address: str
+    admin: Admin
+    status: str
+    check: Check
+    weight: int
+    configured_weight: int
+    sessions: int
+    queued: int
+    # Connections to it that failed since the balancer began to count.
+    failures: int = 0
+    backup: bool = False
+    # The server that this one follows; empty when it stands alone. A follower can't be readmitted by itself.
+    inherited_from: str = ""
+
+    @property
+    def open(self) -> int:
+        """Requests that would be lost if the server stopped now."""
+        return self.sessions + self.queued
+
+    @property
+    def serving(self) -> bool:
+        """True when new requests go to it and it is well. ``UP 1/3`` is a server that is going down."""
+        return self.admin is Admin.READY and self.status == "UP" and self.weight > 0 and not self.backup
+
+    @property
+    def receiving(self) -> bool:
+        """True when new requests go to it, also while its checks have begun to fail."""
+        return self.serving or (self.admin is Admin.READY and self.status.startswith("UP ") and self.weight > 0)
+
+    def as_dict(self) -> dict[str, object]:
+        """The values for results and facts."""
+        return {
+            "name": self.name,
+            "address": self.address,
+            "admin": self.admin.value,
+            "status": self.status,
+            "check": self.check.text,
+            "serving": self.serving,
+            "weight": self.weight,
+            "sessions": self.sessions,
+            "queued": self.queued,
+        }
+
+
+@dataclass(frozen=True)
+class Process:
+    """The process that answered. Another one knows nothing of what this one was told."""
+
+    pid: int
+    started: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool at one moment, with the process that told it."""
+
+    name: str
+    process: Process
+    servers: tuple[Server, ...]
+
+    def select(self, names: Iterable[str]) -> tuple[Server, ...]:
+        """Return the servers of these names, in this order.
+
+        :raises InvalidOption: a name is unknown; the message lists the known ones.
+        """
+        known = {server.name: server for server in self.servers}
+        wanted = list(names)
+        unknown = sorted(set(wanted) - set(known))
+        if unknown:
+            raise InvalidOption(
+                "server", ", ".join(unknown), f"a server of the pool {self.name}: {', '.join(sorted(known))}"
+            )
+        return tuple(known[name] for name in wanted)
+
+    @property
+    def serving(self) -> tuple[str, ...]:
+        """The names of the servers that serve."""
+        return tuple(server.name for server in self.servers if server.serving)
+
+    @property
+    def whole(self) -> int:
+        """How many servers make up the pool: all but backups and those in maintenance (idle slots)."""
+        return sum(1 for server in self.servers if server.admin is not Admin.MAINT and not server.backup)
+
+    def in_and_out(self) -> str:
+        """Who serves and who does not, in one sentence for people."""
+        out = ", ".join(f"{server.name} ({server.status})" for server in self.servers if not server.serving)
+        return f"In pool {self.name} now serving: {', '.join(self.serving) or 'nobody'}; not serving: {out or 'nobody'}"
+
+    def facts(self) -> dict[str, object]:
+        """The same for machines."""
+        return {
+            "pool": self.name,
+            "serving": list(self.serving),
+            "not_serving": [server.name for server in self.servers if not server.serving],
+        }
+
+
+class Driver(Protocol):
+    """One kind of balancer."""
+
+    def require_rights(self) -> None:
+        """Return when this user may change servers.
+
+        :raises SlipwayError: it may not.
+        """
+
+    def observe(self, pool: str) -> Pool:
+        """Read the pool now.
+
+        :raises SlipwayError: it is unknown (the message lists the known ones), or nothing answers.
+        """
+
+    def set_admin(self, pool: str, server: str, admin: Admin) -> None:
+        """Tell the server what to do. An answer without error is no proof: observe afterwards."""
+
+    def set_weight(self, pool: str, server: str, weight: int) -> None:
+        """Give the server its share."""
+
+    def forget_health(self, pool: str, server: str) -> None:
+        """Take the server for ill until its checks say otherwise. It must not be serving."""
+
+    def saved_state(self) -> bytes:
+        """What a fresh balancer process must read to be as this one is."""

@@ -1,0 +1,309 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from ansible_collections.slipway.django.plugins.module_utils._balancer._haproxy import (
+    HaproxyDriver,
+    SocketSender,
+    parse_address,
+    parse_level,
+    parse_process,
+    parse_servers_state,
+    parse_statistics,
+)
+from ansible_collections.slipway.django.plugins.module_utils._balancer._model import (
+    Admin,
+    BalancerError,
+    BalancerUnreachable,
+    Process,
+    Server,
+)
+from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
+from hypothesis import given
+from hypothesis import strategies as st
+
+RECORDED = Path(__file__).parent / "recorded" / "haproxy-2.6.12"
+
+
+def recorded(name: str) -> str:
+    return (RECORDED / f"{name}.txt").read_text(encoding="utf-8")
+
+
+class FakeSocket:
+    """Answers commands from recorded output, by the beginning of the command; the longest match wins."""
+
+    def __init__(self, **overrides: str) -> None:
+        self.sent: list[str] = []
+        self._answers = {
+            "show cli level": recorded("show_cli_level_admin"),
+            "show info": recorded("show_info"),
+            "show stat shop": recorded("show_stat"),
+            "show stat nope": recorded("show_stat_unknown"),
+            "show servers state": recorded("show_servers_state"),
+            "show backend": recorded("show_backend"),
+            "set server": recorded("set_server_ok"),
+            **{key.replace("_", " "): value for key, value in overrides.items()},
+        }
+
+    def __call__(self, command: str) -> str:
+        self.sent.append(command)
+        return self._answers[max((key for key in self._answers if command.startswith(key)), key=len)]
+
+
+def observed() -> dict[str, Server]:
+    return {server.name: server for server in HaproxyDriver(FakeSocket()).observe("shop").servers}
+
+
+@pytest.mark.parametrize(
+    ("name", "admin", "status", "serving"),
+    [
+        ("app1-blue", Admin.READY, "UP", True),
+        ("app1-green", Admin.MAINT, "MAINT", False),
+        ("app2-blue", Admin.DRAIN, "DRAIN", False),
+        ("app2-green", Admin.DRAIN, "DRAIN 1/3", False),
+        ("app3-blue", Admin.READY, "UP 2/3", False),
+        ("app3-green", Admin.READY, "DOWN", False),
+        ("app4-nocheck", Admin.READY, "no check", False),
+        ("app5-fall1", Admin.READY, "UP", True),
+        ("app6-backup", Admin.READY, "UP", False),
+        ("app7-tracks", Admin.DRAIN, "DRAIN", False),
+    ],
+)
+def test_recorded_servers(name: str, admin: Admin, status: str, serving: bool) -> None:
+    server = observed()[name]
+    assert (server.admin, server.status, server.serving) == (admin, status, serving)
+
+
+def test_recorded_figures() -> None:
+    servers = observed()
+    assert servers["app1-blue"].open == 1
+    assert servers["app5-fall1"].sessions == 3
+    assert (servers["app1-blue"].weight, servers["app1-blue"].configured_weight) == (100, 100)
+    assert servers["app1-blue"].address == "127.0.0.1:18101"
+
+
+def test_a_server_whose_checks_begin_to_fail_still_gets_requests() -> None:
+    servers = observed()
+    assert [name for name, server in servers.items() if server.receiving] == ["app1-blue", "app3-blue", "app5-fall1"]
+
+
+def test_recorded_checks() -> None:
+    servers = observed()
+    assert servers["app1-blue"].check.text == "L7OK 200 Layer7 check passed"
+    assert servers["app3-green"].check.text == "L4CON Connection refused"
+    assert [name for name, s in servers.items() if not s.check.configured] == ["app4-nocheck", "app7-tracks"]
+    assert [name for name, s in servers.items() if s.check.trusts_blindly] == ["app5-fall1"]
+    assert not servers["app3-blue"].check.passed
+
+
+def test_a_follower_is_known_as_one() -> None:
+    assert observed()["app7-tracks"].inherited_from == "shop/app2-blue"
+
+
+def test_recorded_process() -> None:
+    assert parse_process(recorded("show_info")).pid > 1
+
+
+def test_a_new_process_with_the_same_id_is_another_one() -> None:
+    # In a container HAProxy gets the same id at every start.
+    assert parse_process("Pid: 8\nStart_time_sec: 10\n") != parse_process("Pid: 8\nStart_time_sec: 11\n")
+    assert parse_process("Pid: 8\n") == Process(8, 0)
+
+
+def test_several_processes_are_refused() -> None:
+    with pytest.raises(Refused, match="runs as 2 processes, each of which counts only its own sessions"):
+        parse_process("Nbproc: 2\nPid: 8\n")
+
+
+@pytest.mark.parametrize("text", ["", "Permission denied\n", "Pid: eight\n"])
+def test_information_that_is_none(text: str) -> None:
+    with pytest.raises(BalancerError, match="HAProxy's answer to 'show info' is not understood"):
+        parse_process(text)
+
+
+def test_recorded_levels() -> None:
+    assert parse_level(recorded("show_cli_level_admin")) == "admin"
+    assert parse_level(recorded("show_cli_level_user")) == "user"
+    with pytest.raises(BalancerError, match="'show cli level' is not understood: 'Unknown command"):
+        parse_level(recorded("unknown_command"))
+
+
+def test_too_low_a_level_is_refused() -> None:
+    with pytest.raises(Refused) as caught:
+        HaproxyDriver(FakeSocket(show_cli_level="operator\n")).require_rights()
+    assert caught.value.message == (
+        "This socket of HAProxy gives the level 'operator', and changing servers needs 'admin'. Nothing was changed. "
+        "Use the socket that HAProxy's configuration gives 'level admin'."
+    )
+
+
+def test_an_unknown_pool_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InvalidOption) as caught:
+        HaproxyDriver(FakeSocket()).observe("nope")
+    assert caught.value.message == (
+        "pool: 'nope' is not accepted, expected a backend of this HAProxy: other, shop. Nothing was changed."
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["set_server_permission", "set_server_unknown_pool", "set_server_unknown_server", "unknown_command"],
+)
+def test_text_after_an_order_is_an_error(name: str) -> None:
+    driver = HaproxyDriver(FakeSocket(set_server=recorded(name)))
+    with pytest.raises(BalancerError) as caught:
+        driver.set_admin("shop", "app1-blue", Admin.DRAIN)
+    assert recorded(name).strip().rstrip(".") in caught.value.message
+    assert "This order was not carried out." in caught.value.message
+
+
+def test_a_weight_that_is_refused_is_an_error() -> None:
+    with pytest.raises(BalancerError, match="Absolute weight can only be between 0 and 256"):
+        HaproxyDriver(FakeSocket(set_server=recorded("set_server_weight_300"))).set_weight("shop", "app1-blue", 300)
+
+
+def test_orders_as_they_are_sent() -> None:
+    send = FakeSocket()
+    driver = HaproxyDriver(send)
+    driver.set_admin("shop", "app1-blue", Admin.MAINT)
+    driver.set_weight("shop", "app1-blue", 100)
+    driver.forget_health("shop", "app1-blue")
+    assert send.sent == [
+        "set server shop/app1-blue state maint",
+        "set server shop/app1-blue weight 100",
+        "set server shop/app1-blue health down",
+    ]
+
+
+def test_the_saved_state_is_what_haproxy_told_to_the_last_line() -> None:
+    saved = HaproxyDriver(FakeSocket()).saved_state().decode()
+    # One empty line is fine, a line that HAProxy can't read is not: then it ignores all of the file.
+    assert saved == recorded("show_servers_state").rstrip("\n") + "\n"
+    assert saved.startswith("1\n# be_id be_name ")
+
+
+def test_a_state_that_is_cut_is_never_saved() -> None:
+    text = recorded("show_servers_state")
+    cut = text[: len(text) - 30]
+    with pytest.raises(BalancerError, match="'show servers state' is not understood: '3 shop 10 app7-tracks"):
+        HaproxyDriver(FakeSocket(show_servers_state=cut)).saved_state()
+
+
+def test_a_server_without_state_is_not_guessed() -> None:
+    text = "\n".join(line for line in recorded("show_servers_state").splitlines() if "app1-blue" not in line)
+    with pytest.raises(BalancerError, match="no line for shop/app1-blue"):
+        HaproxyDriver(FakeSocket(show_servers_state=text)).observe("shop")
+
+
+def test_another_version_of_the_state_is_not_understood() -> None:
+    with pytest.raises(BalancerError, match="not understood"):
+        parse_servers_state("2" + recorded("show_servers_state")[1:])
+
+
+def test_statistics_that_are_none() -> None:
+    with pytest.raises(BalancerError, match="'show stat' is not understood: 'Permission denied'"):
+        parse_statistics("Permission denied\n")
+
+
+@given(
+    st.dictionaries(
+        st.text(alphabet=st.characters(categories=["L", "N"], include_characters="_.-"), min_size=1, max_size=12),
+        st.tuples(st.integers(0, 9999), st.integers(0, 9999), st.sampled_from(["UP", "DOWN", "MAINT (via a/b)"])),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_statistics_of_any_servers_come_back(servers: dict[str, tuple[int, int, str]]) -> None:
+    out = io.StringIO()
+    columns = ["pxname", "svname", "qcur", "scur", "new column", "status", "type"]
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    for name, (queued, sessions, status) in servers.items():
+        row: list[object] = ["shop", name, queued, sessions, 'a "word", more', status, 2]
+        writer.writerow(dict(zip(columns, row)))
+    writer.writerow(dict(zip(columns, ["shop", "BACKEND", 0, 0, "", "UP", 1])))
+    rows = parse_statistics("# " + ",".join(columns) + "\n" + out.getvalue() + "\n")
+    assert {n: (int(r["qcur"]), int(r["scur"]), r["status"]) for n, r in rows.items()} == servers
+
+
+@given(st.text())
+def test_any_text_as_state_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(BalancerError):
+        assert parse_servers_state(text) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/run/haproxy/admin.sock", "/run/haproxy/admin.sock"),
+        ("127.0.0.1:9999", ("127.0.0.1", 9999)),
+        ("[::1]:9999", ("::1", 9999)),
+    ],
+)
+def test_addresses(text: str, expected: object) -> None:
+    assert parse_address(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "admin.sock", "lb1:", ":9999", "lb1:http"])
+def test_addresses_that_are_none(text: str) -> None:
+    with pytest.raises(InvalidOption, match="expected the absolute path of a UNIX socket, or host:port"):
+        parse_address(text)
+
+
+def test_the_sender_reads_the_whole_answer(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    answer = b"x" * 200_000
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(100) == b"show info\n"
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert SocketSender(path)("show info") == answer.decode()
+        thread.join()
+
+
+def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BalancerUnreachable) as caught:
+        SocketSender(str(tmp_path / "s"))("show info")
+    assert "HAProxy gave no answer on" in caught.value.message
+    assert "See that HAProxy runs and that its configuration has 'stats socket" in caught.value.message
+
+
+def test_a_haproxy_that_hangs_is_not_awaited_for_ever(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        with pytest.raises(BalancerUnreachable, match="timed out"):
+            SocketSender(path, timeout_s=0.05)("show info")
+
+
+def test_a_socket_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root may use every socket, so the kernel's answer is played.
+    class Closed(socket.socket):
+        def connect(self, _address: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket, "socket", Closed)
+    with pytest.raises(BalancerUnreachable) as caught:
+        SocketSender("/run/haproxy/admin.sock")("show info")
+    assert caught.value.message == (
+        "HAProxy gave no answer on /run/haproxy/admin.sock to 'show info': [Errno 13] Permission denied. "
+        "Run the task as a user of the socket's group (on Debian: haproxy), or as root."
+    )
