@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from .models import Customer, Order
 
-PER_PAGE = 20
+PER_PAGE = 10
 MAX_SLOW_SECONDS = 30.0
 
 
