@@ -1,0 +1,127 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whereto a site can go back, decided from its records alone.
+
+Two traps that other tools fell into: the release before is not the second newest directory, and a
+second rollback does not go forward again to what the first one had left. And one that none of them
+looks at: an older release must be able to live with the schema as it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.slipway.django.plugins.module_utils._deployment._history import by_token, newest_standing
+from ansible_collections.slipway.django.plugins.module_utils._deployment._record import Record
+from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
+
+_NOTHING = "Nothing was changed"
+# The phase of a migration that the code before it can live with; see _migrations/_rules.py.
+_EXPAND = "expand"
+# The fact in which a deployment keeps its plan, before the first statement runs.
+PLANNED = "planned_migrations"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Where to, and why that is right. ``migrations`` stay applied: the older code can live with them."""
+
+    release: str
+    version: str
+    commit: str
+    reason: str
+    migrations: tuple[str, ...]
+
+
+def _deploys(records: Sequence[Record]) -> list[Record]:
+    """Deployments, no rollbacks, whose release has served; oldest first."""
+    return [record for record in by_token(records) if record.standing and record.kind == "deploy"]
+
+
+def _brought(records: Sequence[Record], release: str) -> Record | None:
+    """The newest deployment that brought a release."""
+    return next((record for record in reversed(_deploys(records)) if record.release == release), None)
+
+
+def _target(records: Sequence[Record], live: Record, release: str) -> Record:
+    wanted = release
+    if not wanted:
+        bringer = _brought(records, live.release)
+        origin = bringer.origin if bringer is not None else None
+        if origin is None:
+            raise Refused(
+                f"{live.release} ({live.version}) is live and no release was before it",
+                untouched=_NOTHING,
+                remedy="Deploy the version that is wanted",
+            )
+        wanted = str(origin["release"])
+    found = _brought(records, wanted)
+    if found is None:
+        known = ", ".join(dict.fromkeys(f"{record.release} ({record.version})" for record in _deploys(records)))
+        raise InvalidOption("release", wanted, f"a release that has served: {known}")
+    if found.release == live.release:
+        raise Refused(f"{wanted} ({found.version}) is live already", untouched=_NOTHING)
+    return found
+
+
+def _planned(record: Record) -> Iterator[tuple[str, str]]:
+    planned: Any = record.facts.get(PLANNED) or []
+    for migration in planned:
+        yield f"{migration['app']}.{migration['name']}", str(migration["phase"])
+
+
+def migrations_since(records: Sequence[Record], target: Record) -> dict[str, str]:
+    """Return each migration that may have been applied since a deployment, with its phase.
+
+    The plan counts, not what was reported as applied: a run that was killed has reported nothing.
+    """
+    later = [record for record in by_token(records) if record.token > target.token]
+    return {name: phase for record in later for name, phase in _planned(record)}
+
+
+def _refuse_schema(target: Record, live: Record, blocking: Sequence[str]) -> Refused:
+    names = ", ".join(blocking)
+    return Refused(
+        f"{target.release} ({target.version}) may not fit the schema: since then {names} may have been applied, "
+        f"which {'is' if len(blocking) == 1 else 'are'} not known to leave older code working",
+        untouched=f"{_NOTHING}, {live.release} ({live.version}) serves on",
+        remedy=(
+            "Choose one: go forward with a version that mends the fault; undo these migrations with the newer "
+            "release's code (django_migrate_safe, state reversed); restore the backup of the deployment that "
+            f"applied them; or, when you know that the older code works with them, say so exactly: "
+            f"-e rollback_accept_schema={','.join(blocking)}"
+        ),
+        facts={"migrations": list(blocking)},
+    )
+
+
+def decide(records: Sequence[Record], *, release: str, accept_schema: str) -> Decision:
+    """Decide whereto the site goes back.
+
+    :param release: a release by name, or empty for the one before the one that is live.
+    :param accept_schema: exactly the migrations, comma-separated, that would block the way.
+    :raises Refused: there is nothing to go back to, or the schema does not allow it.
+    :raises InvalidOption: the release never served, or ``accept_schema`` names other migrations.
+    """
+    live = newest_standing(records)
+    if live is None:
+        raise Refused(
+            "No deployment of this site has ended whole",
+            untouched=_NOTHING,
+            remedy="Deploy the version that is wanted: an interrupted deployment goes on or goes back by itself",
+        )
+    target = _target(records, live, release)
+    since = migrations_since(records, target)
+    blocking = sorted(name for name, phase in since.items() if phase != _EXPAND)
+    accepted = sorted(name for name in accept_schema.split(",") if name)
+    if accepted and accepted != blocking:
+        raise InvalidOption("accept_schema", accept_schema, f"exactly {','.join(blocking) or 'nothing'}")
+    if blocking and not accepted:
+        raise _refuse_schema(target, live, blocking)
+    kept = tuple(sorted(since))
+    schema = f"the schema stays, with {', '.join(kept)}" if kept else "the schema is the same"
+    reason = f"from {live.release} ({live.version}) to {target.release} ({target.version}); {schema}"
+    return Decision(target.release, target.version, target.commit, reason, kept)

@@ -1,0 +1,109 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from ansible_collections.slipway.django.plugins.module_utils._deployment._record import Record
+from ansible_collections.slipway.django.plugins.module_utils._deployment._rollback import decide
+from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
+
+
+def record(
+    token: int,
+    release: str,
+    *,
+    before: str = "",
+    kind: str = "deploy",
+    verdict: str | None = "whole",
+    planned: dict[str, str] | None = None,
+) -> Record:
+    migrations: list[dict[str, Any]] = [
+        {"app": key.split(".")[0], "name": key.split(".")[1], "phase": phase} for key, phase in (planned or {}).items()
+    ]
+    return Record(
+        id=f"d{token}",
+        token=token,
+        attempt=1,
+        first_attempt=f"d{token}",
+        site="shop",
+        kind=kind,
+        version=f"version of {release}",
+        commit="0" * 40,
+        release=release,
+        hosts=("app1",),
+        actor="",
+        controller="",
+        reason="",
+        started_at=datetime(2026, 11, 21, tzinfo=timezone.utc),
+        origin={"release": before} if before else None,
+        verdict=verdict,
+        facts={"planned_migrations": migrations},
+    )
+
+
+A = record(1, "a")
+B = record(2, "b", before="a", planned={"shop.0002": "expand"})
+C = record(3, "c", before="b", planned={"shop.0003": "contract"})
+
+
+def test_the_release_before_is_what_the_live_one_has_replaced() -> None:
+    decision = decide([A, B], release="", accept_schema="")
+    assert (decision.release, decision.migrations) == ("a", ("shop.0002",))
+    assert decision.reason == "from b (version of b) to a (version of a); the schema stays, with shop.0002"
+
+
+def test_a_second_rollback_does_not_go_forward_again() -> None:
+    back = record(4, "b", before="c", kind="rollback")
+    decision = decide([A, B, record(3, "c", before="b"), back], release="", accept_schema="")
+    assert decision.release == "a"
+
+
+def test_a_deployment_that_was_rolled_back_is_no_place_to_go_to() -> None:
+    broken = record(3, "x", before="b", verdict="rolled_back")
+    assert decide([A, B, broken], release="", accept_schema="").release == "a"
+    with pytest.raises(InvalidOption, match=r"expected a release that has served: a \(version of a\), b"):
+        decide([A, B, broken], release="x", accept_schema="")
+
+
+def test_a_schema_that_older_code_may_not_know_is_refused_with_the_alternatives() -> None:
+    with pytest.raises(Refused) as caught:
+        decide([A, B, C], release="", accept_schema="")
+    message = caught.value.message
+    assert "b (version of b) may not fit the schema: since then shop.0003 may have been applied" in message
+    assert "Nothing was changed, c (version of c) serves on." in message
+    assert "-e rollback_accept_schema=shop.0003" in message
+
+
+def test_a_killed_run_that_reported_nothing_counts_by_its_plan() -> None:
+    killed = record(3, "c", before="b", verdict="interrupted", planned={"shop.0003": "unknown"})
+    with pytest.raises(Refused, match=r"shop\.0003 may have been applied"):
+        decide([A, B, killed], release="", accept_schema="")
+
+
+def test_only_the_exact_list_is_taken_for_an_acceptance() -> None:
+    assert decide([A, B, C], release="", accept_schema="shop.0003").release == "b"
+    with pytest.raises(InvalidOption, match=r"expected exactly shop\.0003"):
+        decide([A, B, C], release="", accept_schema="shop.0002,shop.0003")
+    with pytest.raises(InvalidOption, match="expected exactly nothing"):
+        decide([A, B], release="", accept_schema="shop.0002")
+
+
+@pytest.mark.parametrize(
+    ("records", "release", "message"),
+    [
+        ([], "", "No deployment of this site has ended whole"),
+        ([A], "", r"a \(version of a\) is live and no release was before it"),
+        ([A, B], "b", r"b \(version of b\) is live already"),
+    ],
+)
+def test_nowhere_to_go_is_said(records: list[Record], release: str, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        decide(records, release=release, accept_schema="")
+
+
+def test_a_release_further_back_can_be_named() -> None:
+    assert decide([A, B, record(3, "c", before="b")], release="a", accept_schema="").release == "a"
