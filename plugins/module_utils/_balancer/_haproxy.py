@@ -210,11 +210,12 @@ class HaproxyDriver:
 
     def observe(self, pool: str) -> Pool:
         process = parse_process(self._send("show info"))
-        statistics_text = self._send(f"show stat {pool} 4 -1")
-        if statistics_text.startswith("No such proxy"):
+        state = {key: row for key, row in parse_servers_state(self._ask("show servers state")).items() if key[0] == pool}
+        if not state:
             raise self._unknown_pool(pool)
-        statistics = parse_statistics(statistics_text)
-        state = parse_servers_state(self._ask(f"show servers state {pool}"))
+        # By its number: a frontend may have the same name, and a name would find that one.
+        number = next(iter(state.values()))["be_id"]
+        statistics = parse_statistics(self._send(f"show stat {number} 4 -1"))
         servers = []
         for name, row in statistics.items():
             if (pool, name) not in state:

@@ -47,8 +47,7 @@ class FakeSocket:
         self._answers = {
             "show cli level": recorded("show_cli_level_admin"),
             "show info": recorded("show_info"),
-            "show stat shop": recorded("show_stat"),
-            "show stat nope": recorded("show_stat_unknown"),
+            "show stat": recorded("show_stat"),
             "show servers state": recorded("show_servers_state"),
             "show backend": recorded("show_backend"),
             "set server": recorded("set_server_ok"),
@@ -58,6 +57,14 @@ class FakeSocket:
     def __call__(self, command: str) -> str:
         self.sent.append(command)
         return self._answers[max((key for key in self._answers if command.startswith(key)), key=len)]
+
+
+def test_the_pool_is_asked_for_by_its_number() -> None:
+    # `show stat shop` answers for a frontend of that name: a pool without servers.
+    socket = FakeSocket()
+    HaproxyDriver(socket).observe("shop")
+    number = parse_servers_state(recorded("show_servers_state"))["shop", "app1-blue"]["be_id"]
+    assert f"show stat {number} 4 -1" in socket.sent
 
 
 def observed() -> dict[str, Server]:

@@ -4,14 +4,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.django.plugins.module_utils._balancer._state_file import StateFile, directory_lock
-from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError, TimedOut
-from ansible_collections.slipway.django.tests.unit.fakes import FakeClock
+from ansible_collections.slipway.django.plugins.module_utils._balancer._state_file import StateFile
+from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
 
 
 def test_the_content_is_replaced(tmp_path: Path) -> None:
@@ -41,38 +38,3 @@ def test_a_failed_write_is_an_error_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     with pytest.raises(SlipwayError, match=r"could not be written: .* It holds what it held before\."):
         StateFile(str(tmp_path / "state")).write(b"1\n")
-
-
-def test_the_lock_keeps_a_second_one_out(tmp_path: Path) -> None:
-    clock = FakeClock()
-    with (
-        directory_lock(str(tmp_path), clock),
-        pytest.raises(TimedOut, match=f"Another task has held the lock on {tmp_path} for 15 s"),
-        directory_lock(str(tmp_path), clock),
-    ):
-        pass
-    with directory_lock(str(tmp_path), clock):
-        pass
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_lock_is_awaited(tmp_path: Path) -> None:
-    other = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
-    clock = FakeClock(on_sleep=lambda _: fcntl.flock(other, fcntl.LOCK_UN))
-    with directory_lock(str(tmp_path), clock):
-        assert clock.elapsed > 0
-    os.close(other)
-
-
-def test_a_directory_that_can_not_be_locked_is_refused(tmp_path: Path) -> None:
-    with (
-        pytest.raises(Refused, match="can't be opened to lock it against a second drain: No such file"),
-        directory_lock(str(tmp_path / "none"), FakeClock()),
-    ):
-        pass
-
-
-def test_without_a_directory_there_is_no_lock() -> None:
-    with directory_lock(None, FakeClock()), directory_lock(None, FakeClock()):
-        pass
