@@ -1,4 +1,0 @@
-# Copyright (c) 2026 slipway.django contributors
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-"""Releases on a host: how they are named, built, published, read and pruned."""
