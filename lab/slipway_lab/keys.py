@@ -22,6 +22,8 @@ class Keys:
 
     user: Path
     host: Path
+    fresh: bool = False
+    """They were made just now: hosts that are there already don't know them."""
 
 
 def ensure_keys(settings: Settings) -> Keys:
@@ -29,12 +31,16 @@ def ensure_keys(settings: Settings) -> Keys:
     folder = settings.cache / "keys"
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    keys = Keys(user=folder / "deploy", host=folder / "host")
-    for path, comment in ((keys.user, "deploy@lab"), (keys.host, "lab")):
-        if not (path.exists() and path.with_suffix(".pub").exists()):
-            path.unlink(missing_ok=True)
-            process.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]).check()
-    return keys
+    made = [_ensure_key(folder / "deploy", "deploy@lab"), _ensure_key(folder / "host", "lab")]
+    return Keys(user=folder / "deploy", host=folder / "host", fresh=any(made))
+
+
+def _ensure_key(path: Path, comment: str) -> bool:
+    if path.exists() and path.with_suffix(".pub").exists():
+        return False
+    path.unlink(missing_ok=True)
+    process.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]).check()
+    return True
 
 
 def known_hosts(settings: Settings, host_key: str) -> str:

@@ -74,12 +74,13 @@ class Lab:
         self._write_inventory(made)
         containers = self._engine.containers(lab=self._settings.name)
         plans = plan.plan_up(self._settings, hosts, containers, image)
-        for one in plans:
-            if one.stale:
-                self._talk.say(
-                    f"{one.host.name} is kept, but was made by an older lab; `lab reset {one.host.name}` renews it"
-                )
         files = keys.archive(made)
+        if made.fresh:
+            self._renew_keys(containers, files)
+        stale = [one.host.name for one in plans if one.stale]
+        if stale:
+            names = " ".join(stale)
+            self._talk.say(f"{names}: kept, but made by an older lab; `lab reset {names}` renews, nothing deployed")
         self._each([one for one in plans if one.changed], lambda one: self._apply(one, image, files))
         self._each(hosts, self._wait_ready)
         self._talk.say(f"ready in {time.monotonic() - begun:.1f} s: {', '.join(host.name for host in hosts)}")
@@ -98,7 +99,7 @@ class Lab:
             shutil.rmtree(inventory.control_folder(self._settings), ignore_errors=True)
             shutil.rmtree(self._settings.state, ignore_errors=True)
             if everything:
-                self._remove_images()
+                self._remove_shared()
         self._talk.say(f"{self._settings.name}: {len(removed)} hosts removed, nothing of it is left")
 
     def reset(self, names: Sequence[str]) -> None:
@@ -145,7 +146,7 @@ class Lab:
         host = self._settings.host(name)
         terminal = ("--tty",) if os.isatty(0) and os.isatty(1) else ()
         argv = self._engine.argv("exec", "--interactive", *terminal, host.container, *command)
-        os.execve(argv[0], argv, {**os.environ, **self._engine.environment})
+        os.execvpe(argv[0], argv, {**os.environ, **self._engine.environment})
 
     def push_site(self) -> bool:
         """Build the demo site's repository anew and serve it."""
@@ -188,6 +189,14 @@ class Lab:
             self._engine.run("cp", "-", f"{host.container}:/etc/ssh", stdin=files)
         self._engine.run("start", host.container)
         self._talk.say(f"{host.name} {host.address}: {'created and ' if one.create else ''}started ({one.reason})")
+
+    def _renew_keys(self, containers: Iterable[Container], files: bytes) -> None:
+        """Lay new keys into hosts that have older ones (the folder of the keys was removed under a living lab)."""
+        for container in containers:
+            self._engine.run("cp", "-", f"{container.name}:/etc/ssh", stdin=files)
+            if container.running:
+                self._engine.run("exec", container.name, "systemctl", "reload-or-restart", "ssh.service")
+            self._talk.say(f"{container.name} has the new keys")
 
     def _remove(self, container: str) -> None:
         self._engine.remove(container)
@@ -250,18 +259,22 @@ class Lab:
             if path.exists():
                 process.run(["ssh", "-O", "exit", "-o", f"ControlPath={path}", host.address])
 
-    def _remove_images(self) -> None:
+    def _remove_shared(self) -> None:
         others = {container.lab for container in self._engine.containers()} - {self._settings.name}
         if others:
-            self._talk.say(f"the images and keys stay: lab {', '.join(sorted(others))} runs from them")
-            return
+            self._talk.say(f"the images stay: lab {', '.join(sorted(others))} runs from them")
+        else:
+            self._remove_unused_images()
+        if not any((self._settings.cache / other).exists() for other in others):
+            shutil.rmtree(self._settings.cache, ignore_errors=True)
+
+    def _remove_unused_images(self) -> None:
         for name in dict.fromkeys((*self._engine.images(), base_name(self._settings))):
             if self._engine.has_image(name):
                 self._engine.run("rmi", name, timeout_s=120)
                 self._talk.say(f"image {name} removed")
-        # What the build left between its steps.
+        # A build that was broken off leaves its last step without a name.
         self._engine.run("image", "prune", "--force", "--filter", f"label={LABEL}=image", timeout_s=120)
-        shutil.rmtree(self._settings.cache, ignore_errors=True)
 
     def _each(self, items: Iterable[_T], work: Callable[[_T], _R]) -> list[_R]:
         """Do it for all at once; the first failure is raised after all have ended."""
