@@ -18,7 +18,10 @@ from .process import Completed
 from .settings import Host, Settings
 
 LABEL = "slipway.lab"
-"""Label of everything that the lab makes; its value is the lab's name, on images the word image."""
+"""Label of a lab's containers and network; its value is the lab's name."""
+IMAGE_LABEL = "slipway.lab.image"
+"""Label of the lab's images, and so of everything that runs from them."""
+IMAGES = ("slipway-lab-base", "slipway-lab")
 MADE_LABEL = "slipway.lab.made"
 """Label of containers: a digest of what they were made from and how."""
 
@@ -195,9 +198,9 @@ class Engine:
         return self.try_run("image", "inspect", "--format", "{{.Id}}", name).returncode == 0
 
     def images(self) -> tuple[str, ...]:
-        """The names of the lab's images on this machine."""
-        lines = self.run("images", "--filter", f"label={LABEL}=image", "--format", "{{.Repository}}:{{.Tag}}").split()
-        return tuple(line for line in lines if "<none>" not in line)
+        """The names of the lab's images on this machine, whatever they were made for."""
+        lines = self.run("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        return tuple(line for line in lines if line.rpartition(":")[0].rpartition("/")[2] in IMAGES)
 
     def network_subnet(self) -> str | None:
         """The subnet of the lab's network; None when there is no network."""

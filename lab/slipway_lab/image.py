@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import process
-from .engine import LABEL, Engine, privilege
+from .engine import IMAGE_LABEL, IMAGES, Engine, privilege
 from .errors import LabError
 from .settings import Settings
 from .talk import Talk
@@ -47,12 +47,12 @@ class Context:
 
 def base_name(settings: Settings) -> str:
     """The name of the base image: a bare Debian."""
-    return f"{_store(settings)}slipway-lab-base:{settings.debian}"
+    return f"{_store(settings)}{IMAGES[0]}:{settings.debian}"
 
 
 def image_name(settings: Settings, context: Context) -> str:
     """The name of the hosts' image."""
-    return f"{_store(settings)}slipway-lab:{settings.debian}-{context.digest}"
+    return f"{_store(settings)}{IMAGES[1]}:{settings.debian}-{context.digest}"
 
 
 def _store(settings: Settings) -> str:
@@ -118,7 +118,7 @@ def _build(settings: Settings, engine: Engine, talk: Talk, context: Context, nam
             engine.argv(
                 "build",
                 "--network=host",
-                f"--label={LABEL}=image",
+                f"--label={IMAGE_LABEL}=yes",
                 f"--tag={name}",
                 f"--file={folder}/Containerfile",
                 *arguments,
@@ -179,6 +179,6 @@ def _bootstrap(settings: Settings, engine: Engine, talk: Talk, debootstrap: str)
         talk.say("importing it")
         packed = ["tar", "--create", "--numeric-owner", f"--file={tar}", f"--directory={folder / 'root'}", "."]
         process.run([*privilege(), *packed], timeout_s=300).check()
-        engine.run("import", f"--change=LABEL {LABEL}=image", str(tar), base_name(settings), timeout_s=300)
+        engine.run("import", f"--change=LABEL {IMAGE_LABEL}=yes", str(tar), base_name(settings), timeout_s=300)
     finally:
         process.run([*privilege(), "rm", "-rf", "--one-file-system", str(folder)], timeout_s=120)

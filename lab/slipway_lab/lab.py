@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from . import inventory, keys, plan, process, site
-from .engine import LABEL, Container, Engine, create_arguments
+from .engine import IMAGE_LABEL, Container, Engine, create_arguments
 from .errors import LabError
-from .image import base_name, ensure_image
+from .image import ensure_image
 from .locking import alone
 from .settings import Host, Settings
 from .talk import Talk
@@ -269,12 +269,14 @@ class Lab:
             shutil.rmtree(self._settings.cache, ignore_errors=True)
 
     def _remove_unused_images(self) -> None:
-        for name in dict.fromkeys((*self._engine.images(), base_name(self._settings))):
-            if self._engine.has_image(name):
-                self._engine.run("rmi", name, timeout_s=120)
-                self._talk.say(f"image {name} removed")
+        for name in self._engine.images():
+            removed = self._engine.try_run("rmi", name, timeout_s=120)
+            # Somebody may run containers of their own from it.
+            self._talk.say(
+                f"image {name} {'removed' if removed.returncode == 0 else f'stays: {removed.stderr.strip()}'}"
+            )
         # A build that was broken off leaves its last step without a name.
-        self._engine.run("image", "prune", "--force", "--filter", f"label={LABEL}=image", timeout_s=120)
+        self._engine.run("image", "prune", "--force", "--filter", f"label={IMAGE_LABEL}", timeout_s=120)
 
     def _each(self, items: Iterable[_T], work: Callable[[_T], _R]) -> list[_R]:
         """Do it for all at once; the first failure is raised after all have ended."""
