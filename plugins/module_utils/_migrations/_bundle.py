@@ -1,0 +1,96 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The runner in one file: a zip archive that any Python can execute, made from the modules that it consists of."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from types import ModuleType
+from typing import Protocol, cast
+
+from ansible_collections.slipway.django.plugins.module_utils import _errors, _polling
+from ansible_collections.slipway.django.plugins.module_utils._migrations import (
+    _judgement,
+    _plan,
+    _protocol,
+    _report,
+    _rules,
+    _sql,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import (
+    _applying,
+    _blockers,
+    _database,
+    _django,
+    _facts,
+    _journal,
+    _locking,
+    _main,
+    _observing,
+    _record,
+    _respond,
+    _run,
+    _signals,
+    _steps,
+    _stepwise,
+    _whole,
+)
+
+# All that the runner imports of this collection. A test holds the list against the imports.
+MODULES: tuple[ModuleType, ...] = (
+    _errors,
+    _polling,
+    _judgement,
+    _plan,
+    _protocol,
+    _report,
+    _rules,
+    _sql,
+    _applying,
+    _blockers,
+    _database,
+    _django,
+    _facts,
+    _journal,
+    _locking,
+    _main,
+    _observing,
+    _record,
+    _respond,
+    _run,
+    _signals,
+    _stepwise,
+    _steps,
+    _whole,
+)
+_START = f"from {_main.__name__} import main\n\nmain()\n"
+
+
+class _Loader(Protocol):
+    def get_source(self, fullname: str) -> str | None: ...
+
+
+def bundle() -> bytes:
+    """Return the archive. The sources come from where the modules were loaded, an archive of Ansible's included."""
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("__main__.py", _START)
+        for package in sorted({each for module in MODULES for each in _packages(module.__name__)}):
+            archive.writestr(f"{package}/__init__.py", "")
+        for module in MODULES:
+            archive.writestr(f"{module.__name__.replace('.', '/')}.py", _source(module))
+    return memory.getvalue()
+
+
+def _packages(name: str) -> list[str]:
+    parts = name.split(".")[:-1]
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
+
+
+def _source(module: ModuleType) -> str:
+    source = cast(_Loader, module.__loader__).get_source(module.__name__)
+    if source is None:
+        raise RuntimeError(f"no source of {module.__name__}")
+    return source

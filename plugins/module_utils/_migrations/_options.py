@@ -1,0 +1,80 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the options of the module to the request, with all that can be refused without a look at the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
+from ansible_collections.slipway.django.plugins.module_utils._migrations._launch import Site
+from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import split_key
+from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import REVERSED, Request
+
+# The least that makes sense; 0 means "no limit" to PostgreSQL, and that is never meant here.
+_LEAST = {
+    "lock_timeout_ms": 10,
+    "lock_budget": 0,
+    "statement_timeout_ms": 0,
+    "concurrent_timeout": 1,
+    "busy_timeout": 0,
+    "timeout": 1,
+}
+
+
+def read_options(options: Mapping[str, Any], site: Site, *, check_mode: bool, now: datetime) -> Request:
+    """Return the request.
+
+    :param now: names the run when no run_id is given.
+    :raises InvalidOption: an option can't be used.
+    """
+    for option, least in _LEAST.items():
+        if options[option] < least:
+            raise InvalidOption(option, options[option], f"{least} or more")
+    undo = _undo(options)
+    if undo is None and options["state"] == REVERSED and not options["run_id"]:
+        raise InvalidOption("run_id", "", "the id of the run to undo, or the option applied")
+    return Request(
+        state=options["state"],
+        check_mode=check_mode,
+        project=site.project,
+        settings=site.settings,
+        database=options["database"],
+        run_id=options["run_id"] or now.strftime("%Y%m%dT%H%M%SZ"),
+        release=site.paths.name,
+        lock_timeout_ms=options["lock_timeout_ms"],
+        lock_budget_s=options["lock_budget"],
+        statement_timeout_ms=options["statement_timeout_ms"],
+        concurrent_timeout_s=options["concurrent_timeout"],
+        on_busy=options["on_busy"],
+        busy_timeout_s=options["busy_timeout"],
+        acknowledged=_reasons("acknowledged", options),
+        settled=_reasons("settled", options),
+        undo=undo,
+    )
+
+
+def _reasons(option: str, options: Mapping[str, Any]) -> dict[str, str]:
+    for name, reason in options[option].items():
+        if split_key(str(name)) is None:
+            raise InvalidOption(option, name, "app.name, such as shop.0002_order_note")
+        if not isinstance(reason, str) or not reason.strip():
+            raise InvalidOption(f"{option}.{name}", reason, "the reason in words")
+    return {str(name): reason.strip() for name, reason in options[option].items()}
+
+
+def _undo(options: Mapping[str, Any]) -> tuple[str, ...] | None:
+    if options["applied"] is None:
+        return None
+    if options["state"] != REVERSED:
+        raise InvalidOption("applied", "a list", "nothing, unless state is reversed")
+    keys = []
+    for entry in options["applied"]:
+        key = f"{entry.get('app', '')}.{entry.get('name', '')}"
+        if split_key(key) is None:
+            raise InvalidOption("applied", sorted(entry), "entries with app and name")
+        keys.append(key)
+    return tuple(keys)

@@ -1,0 +1,116 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known about the migrations of a release before they run: facts, no judgement.
+
+The runner collects these inside the site's own Python, where Django is; everything else works on the values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+# `expression`: may give each row its own value, and then PostgreSQL writes the whole table anew.
+DB_DEFAULTS = ("none", "constant", "expression")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that was in the database before the run. ``None``: PostgreSQL did not say."""
+
+    name: str
+    rows: int | None
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a model as one state of the project has it.
+
+    :param db_default: one of ``DB_DEFAULTS``.
+    :param many_to_many: it has a table of its own and no column.
+    :param generated: ``""``, ``stored`` or ``virtual``.
+    """
+
+    name: str
+    kind: str
+    null: bool
+    db_default: str = "none"
+    unique: bool = False
+    primary_key: bool = False
+    many_to_many: bool = False
+    generated: str = ""
+    max_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a migration.
+
+    :param builtin: the class is one of Django's own, not one that is derived from it.
+    :param sql: the statements; empty when there are none or when they can't be known.
+    :param problem: why the statements can't be known, empty when they are known.
+    :param opaque: it runs Python code: no statement tells what it does.
+    :param noop: it was written to do nothing (``RunPython.noop``, ``RunSQL.noop``).
+    :param table: the model's table when it was there before the run.
+    :param new_table: the model's table is made by this very run: nobody uses it yet.
+    :param inner: the database operations of ``SeparateDatabaseAndState``.
+    :param required_left_behind: a column without default that the new code no longer knows, but that stays.
+    """
+
+    index: int
+    kind: str
+    builtin: bool
+    describe: str
+    sql: tuple[str, ...] = ()
+    problem: str = ""
+    opaque: bool = False
+    noop: bool = False
+    reversible: bool = True
+    table: Table | None = None
+    new_table: bool = False
+    field: Field | None = None
+    old_field: Field | None = None
+    inner: tuple[Operation, ...] = ()
+    required_left_behind: str = ""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A migration that would run, with its operations in the order in which they run."""
+
+    app: str
+    name: str
+    atomic: bool
+    backwards: bool
+    operations: tuple[Operation, ...]
+
+    @property
+    def key(self) -> str:
+        """``app.name``, as people and options write it."""
+        return f"{self.app}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A migration that a run has applied or undone.
+
+    :param ms: how long the try took that succeeded.
+    :param waited_ms: how long the tries took that did not get a lock, with the pauses after them.
+    """
+
+    app: str
+    name: str
+    ms: int
+    tries: int
+    waited_ms: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def split_key(key: str) -> tuple[str, str] | None:
+    """Return app and name of ``app.name``, None when it is no such thing."""
+    app, dot, name = key.partition(".")
+    return (app, name) if app and dot and name and "." not in name else None

@@ -1,0 +1,90 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module and its runner say to each other: one JSON document each way.
+
+The request comes on the runner's standard input. The answer goes to a descriptor that the application does not
+know, so that whatever it prints can neither disturb the answer nor be taken for one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
+
+# Module and runner are carried together; the number tells a stale runner from a broken one.
+PROTOCOL = 1
+
+PLANNED = "planned"
+APPLIED = "applied"
+REVERSED = "reversed"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the runner is asked to do. No secret is in it: those are in the environment alone.
+
+    :param project: directory that holds ``manage.py``.
+    :param undo: migrations (``app.name``) to undo; None: those that ``run_id`` applied.
+    """
+
+    state: str
+    check_mode: bool
+    project: str
+    settings: str
+    database: str
+    run_id: str
+    release: str
+    lock_timeout_ms: int
+    lock_budget_s: float
+    statement_timeout_ms: int
+    concurrent_timeout_s: float
+    on_busy: str
+    busy_timeout_s: float
+    acknowledged: Mapping[str, str] = field(default_factory=dict)
+    settled: Mapping[str, str] = field(default_factory=dict)
+    undo: tuple[str, ...] | None = None
+
+    def to_json(self) -> str:
+        return json.dumps({"protocol": PROTOCOL, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Request:
+        values = json.loads(text)
+        if values.pop("protocol", None) != PROTOCOL:
+            raise ValueError(f"not a request of protocol {PROTOCOL}")
+        undo = values.pop("undo")
+        return cls(undo=None if undo is None else tuple(undo), **values)
+
+
+def answer_of(result: Mapping[str, Any]) -> str:
+    """The document for a run that went as wanted."""
+    return json.dumps({"protocol": PROTOCOL, "result": result})
+
+
+def answer_of_error(error: SlipwayError) -> str:
+    """The document for a refusal or a failure."""
+    parts = {"seen": error.seen, "untouched": error.untouched, "remedy": error.remedy, "facts": error.facts}
+    return json.dumps({"protocol": PROTOCOL, "error": parts}, default=str)
+
+
+def read_answer(text: str) -> dict[str, Any]:
+    """Return the result in an answer.
+
+    :raises SlipwayError: the answer is an error; it is raised as it was in the runner.
+    :raises ValueError: it is no answer.
+    """
+    values = json.loads(text)
+    if not isinstance(values, dict) or values.get("protocol") != PROTOCOL:
+        raise ValueError(f"not an answer of protocol {PROTOCOL}")
+    if "error" in values:
+        error = values["error"]
+        raise SlipwayError(error["seen"], untouched=error["untouched"], remedy=error["remedy"], facts=error["facts"])
+    result = values["result"]
+    if not isinstance(result, dict):
+        raise ValueError("the answer holds no result")
+    return result

@@ -1,0 +1,50 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The names of Django that the runner uses: the one place that knows where they lie.
+
+The runner's files are also read where there is no Django: by the module that carries them, and by linters.
+So its absence is noted here, and becomes an error in the runner alone.
+"""
+
+from __future__ import annotations
+
+MISSING = ""
+try:
+    import django
+    from django.apps import apps
+    from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+    from django.db import Error, connections
+    from django.db.backends.signals import connection_created
+    from django.db.migrations.executor import MigrationExecutor
+    from django.db.migrations.operations import RunPython
+    from django.db.migrations.recorder import MigrationRecorder
+    from django.db.migrations.state import ModelState, ProjectState
+    from django.db.models import Value
+    from django.db.models.fields import NOT_PROVIDED
+    from django.db.models.functions import Now
+    from django.db.transaction import atomic
+    from django.utils.module_loading import module_has_submodule
+except ImportError as error:
+    MISSING = str(error)
+
+__all__ = [
+    "MISSING",
+    "NOT_PROVIDED",
+    "Error",
+    "MigrationExecutor",
+    "MigrationRecorder",
+    "ModelState",
+    "Now",
+    "ProjectState",
+    "RunPython",
+    "Value",
+    "apps",
+    "atomic",
+    "connection_created",
+    "connections",
+    "django",
+    "emit_post_migrate_signal",
+    "emit_pre_migrate_signal",
+    "module_has_submodule",
+]

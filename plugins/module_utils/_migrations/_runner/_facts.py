@@ -1,0 +1,240 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Facts about the operations that would run: their SQL, without executing it, and the tables they touch.
+
+Django's schema editor collects the statements; the session is read-only meanwhile, because operations of others
+may send statements past the editor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Field, Migration, Operation, Table
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import error_text, rows
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._steps import (
+    Step,
+    call,
+    describe,
+    runs_python,
+    steps,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._sql import actions
+
+# Operations whose `name` is that of a model.
+_OF_MODEL = {
+    "AlterIndexTogether",
+    "AlterModelManagers",
+    "AlterModelOptions",
+    "AlterModelTable",
+    "AlterModelTableComment",
+    "AlterOrderWithRespectTo",
+    "AlterUniqueTogether",
+    "CreateModel",
+    "DeleteModel",
+}
+
+_TABLE = """
+SELECT CASE WHEN pg_relation_size(oid) = 0 THEN 0 WHEN reltuples > 0 THEN reltuples::bigint END, pg_table_size(oid)
+FROM pg_class WHERE oid = to_regclass(%s)
+"""
+
+
+class Tables:
+    """The tables that were in the database before the run, looked up once each, under all names they get."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._known: dict[str, Table | None] = {}
+
+    def get(self, name: str) -> Table | None:
+        """Return the table, None when there is none of this name."""
+        if name not in self._known:
+            self._known[name] = self._look_up(name)
+        return self._known[name]
+
+    def renamed(self, old: str, new: str) -> None:
+        self._known[new] = self.get(old)
+
+    def dropped(self, name: str) -> None:
+        self._known[name] = None
+
+    def _look_up(self, name: str) -> Table | None:
+        quoted = self._connection.ops.quote_name(name)
+        try:
+            found = rows(self._connection, _TABLE, (quoted,))
+        except dj.Error:
+            # Somebody holds the table locked: it is there, its size is not to be had.
+            return Table(name, None, None)
+        return Table(name, *found[0]) if found else None
+
+
+def collect(connection: Any, plan: Sequence[Any], state: Any) -> list[Migration]:
+    """Return the facts about each migration of a plan, which starts at ``state``; that state is used up."""
+    tables = Tables(connection)
+    return [_migration(connection, tables, each, state, backwards=False) for each in plan]
+
+
+def collect_undoing(connection: Any, plan: Sequence[Any], states: Any) -> list[Migration]:
+    """Return the facts about undoing each migration; ``states`` has the state before each of them."""
+    tables = Tables(connection)
+    return [_migration(connection, tables, each, states[each], backwards=True) for each in plan]
+
+
+def _migration(connection: Any, tables: Tables, migration: Any, state: Any, *, backwards: bool) -> Migration:
+    operations: list[Operation] = []
+    # Never as a transaction: a statement that fails would make all later questions fail.
+    with connection.schema_editor(collect_sql=True, atomic=False) as editor:
+        for step in steps(migration, state, backwards=backwards):
+            facts = _operation(editor, tables, migration.app_label, step)
+            _follow(tables, facts, migration.app_label, step)
+            operations.append(facts)
+        editor.deferred_sql.clear()
+    return Migration(migration.app_label, migration.name, migration.atomic, backwards, tuple(operations))
+
+
+def _operation(editor: Any, tables: Tables, app: str, step: Step) -> Operation:
+    operation = step.operation
+    builtin = _is_builtin(operation)
+    wrapped = builtin and type(operation).__name__ == "SeparateDatabaseAndState" and not step.backwards
+    inner = _inner(editor, tables, app, step) if wrapped else ()
+    if wrapped:
+        sql, problem = [line for each in inner for line in each.sql], ""
+    else:
+        sql, problem = _statements(editor, app, step)
+    name = _table_name(app, step)
+    table = tables.get(name) if name and (sql or type(operation).__name__ != "CreateModel") else None
+    return Operation(
+        index=step.index,
+        kind=type(operation).__name__ if builtin else f"{type(operation).__module__}.{type(operation).__qualname__}",
+        builtin=builtin,
+        describe=describe(operation),
+        sql=tuple(sql),
+        problem=problem,
+        opaque=runs_python(operation),
+        noop=_is_noop(step),
+        reversible=_is_reversible(operation),
+        table=table,
+        new_table=bool(name) and table is None,
+        field=_field(app, step.to_state, operation),
+        old_field=_field(app, step.from_state, operation),
+        inner=inner,
+        required_left_behind=_left_behind(app, step, tables, sql) if wrapped else "",
+    )
+
+
+def _statements(editor: Any, app: str, step: Step) -> tuple[list[str], str]:
+    """Return the statements of one step, and why they can't be known."""
+    if runs_python(step.operation):
+        return [], ""
+    collected, deferred = len(editor.collected_sql), [id(each) for each in editor.deferred_sql]
+    try:
+        call(step, app, editor)
+    except Exception as error:
+        # Not only Django's errors: an operation that asks the database for what the ones ahead would make
+        # fails in its own way, and those of others may do anything.
+        return [], error_text(error)
+    later = [f"{each};" for each in editor.deferred_sql if id(each) not in deferred]
+    return [*editor.collected_sql[collected:], *later], ""
+
+
+def _inner(editor: Any, tables: Tables, app: str, step: Step) -> tuple[Operation, ...]:
+    found: list[Operation] = []
+    state = step.from_state
+    for operation in step.operation.database_operations:
+        after = state.clone()
+        operation.state_forwards(app, after)
+        inner = Step(step.index, operation, state, after, backwards=False)
+        found.append(_operation(editor, tables, app, inner))
+        _follow(tables, found[-1], app, inner)
+        state = after
+    return tuple(found)
+
+
+def _is_builtin(operation: Any) -> bool:
+    module = type(operation).__module__
+    return module.startswith("django.db.migrations.operations.") or module == "django.contrib.postgres.operations"
+
+
+def _is_noop(step: Step) -> bool:
+    code = getattr(step.operation, "reverse_code" if step.backwards else "code", None)
+    return code is dj.RunPython.noop
+
+
+def _is_reversible(operation: Any) -> bool:
+    inner = getattr(operation, "database_operations", ())
+    return bool(operation.reversible) and all(_is_reversible(each) for each in inner)
+
+
+def _model_name(operation: Any) -> str:
+    name = getattr(operation, "model_name", None) or getattr(operation, "old_name_lower", None)
+    if name is None and type(operation).__name__ in _OF_MODEL:
+        name = operation.name
+    return str(name or "").lower()
+
+
+def _table_name(app: str, step: Step) -> str:
+    """The table of the operation's model: as it is called before it, or as a new model's will be."""
+    model = _model_name(step.operation)
+    for state in (step.from_state, step.to_state):
+        if model and (app, model) in state.models:
+            return str(state.apps.get_model(app, model)._meta.db_table)
+    return ""
+
+
+def _follow(tables: Tables, facts: Operation, app: str, step: Step) -> None:
+    """Keep the names of tables right for the operations that come after."""
+    if facts.kind == "DeleteModel" and facts.sql:
+        tables.dropped(_table_name(app, step))
+    new_model = getattr(step.operation, "new_name_lower", None) or _model_name(step.operation)
+    if facts.kind in {"RenameModel", "AlterModelTable"} and (app, new_model) in step.to_state.models:
+        tables.renamed(_table_name(app, step), step.to_state.apps.get_model(app, new_model)._meta.db_table)
+
+
+def _state_field(app: str, state: Any, operation: Any) -> Any:
+    model = state.models.get((app, _model_name(operation)))
+    return model and model.fields.get(getattr(operation, "name", None))
+
+
+def _field(app: str, state: Any, operation: Any) -> Field | None:
+    field = _state_field(app, state, operation) if hasattr(operation, "model_name") else None
+    if field is None:
+        return None
+    own = type(field).__module__.startswith("django.")
+    return Field(
+        name=operation.name,
+        kind=type(field).__name__ if own else f"{type(field).__module__}.{type(field).__qualname__}",
+        null=field.null,
+        db_default=_db_default(field),
+        unique=field.unique,
+        primary_key=field.primary_key,
+        many_to_many=bool(field.many_to_many),
+        generated=("stored" if field.db_persist else "virtual") if getattr(field, "generated", False) else "",
+        max_length=getattr(field, "max_length", None),
+    )
+
+
+def _db_default(field: Any) -> str:
+    default = getattr(field, "db_default", dj.NOT_PROVIDED)
+    if default is dj.NOT_PROVIDED:
+        return "none"
+    # now() is the same for all rows of a statement; of other expressions that is not known.
+    plain = not hasattr(default, "resolve_expression") or isinstance(default, (dj.Value, dj.Now))
+    return "constant" if plain else "expression"
+
+
+def _left_behind(app: str, step: Step, tables: Tables, sql: Sequence[str]) -> str:
+    """The column that the new code forgets though it stays, and that no INSERT can leave out."""
+    if any("drop column" in actions(line) for line in sql):
+        return ""
+    for operation in step.operation.state_operations:
+        field = _state_field(app, step.from_state, operation) if type(operation).__name__ == "RemoveField" else None
+        model = _model_name(operation)
+        if field is None or field.null or field.many_to_many or _db_default(field) != "none":
+            continue
+        if tables.get(step.from_state.apps.get_model(app, model)._meta.db_table) is not None:
+            return f"{model}.{operation.name}"
+    return ""

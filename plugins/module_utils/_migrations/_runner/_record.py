@@ -1,0 +1,31 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Django's own record of what is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
+
+
+def record(executor: Any, migration: Any, *, backwards: bool) -> None:
+    """Record a migration and, of a squashed one, the migrations that it replaces, squashed ones among them too."""
+    for app, name in _keys(executor.loader.disk_migrations, migration):
+        if backwards:
+            executor.recorder.record_unapplied(app, name)
+        else:
+            executor.recorder.record_applied(app, name)
+
+
+def _keys(disk: Any, migration: Any) -> Iterator[tuple[str, str]]:
+    for key in migration.replaces:
+        yield from _keys(disk, disk[key]) if key in disk else [key]
+    yield migration.app_label, migration.name
+
+
+def is_recorded(connection: Any, migration: Any) -> bool:
+    """Whether Django's record has the migration."""
+    return (migration.app_label, migration.name) in dj.MigrationRecorder(connection).applied_migrations()

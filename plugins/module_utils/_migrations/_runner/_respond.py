@@ -1,0 +1,262 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps of a run: observe, plan, refuse or apply, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import Judged, judge
+from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import split_key
+from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import (
+    APPLIED,
+    PLANNED,
+    REVERSED,
+    Request,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._report import (
+    heads_text,
+    lines,
+    plan_as_list,
+    refusal_text,
+    sql_text,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _journal as events
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._applying import apply_all, undo_all
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._blockers import Watcher
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import (
+    Session,
+    configure_session,
+    open_copy,
+    open_work,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._facts import collect, collect_undoing
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._journal import HalfDone, Journal
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._locking import (
+    holder,
+    refuse_pooler,
+    take_run,
+    take_work,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._observing import (
+    Observation,
+    invalid_indexes,
+    observe,
+    observe_undoing,
+    states_before,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._run import Budget, Run
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._signals import (
+    register,
+    send_after,
+    send_before,
+)
+from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
+
+_NOTHING = "Nothing was changed"
+
+
+def respond(request: Request, clock: Clock) -> dict[str, Any]:
+    """Do what is asked for and return the result. Django is set up already.
+
+    :raises SlipwayError: a refusal or a failure.
+    """
+    register()
+    name = f"slipway migrate {request.run_id}"
+    session = Session(name, request.lock_timeout_ms, request.statement_timeout_ms)
+    work = open_work(request.database, session)
+    lock = open_copy(work, name)
+    busy = None
+    if request.state == PLANNED:
+        busy = holder(lock)
+    else:
+        take_run(lock, clock=clock, wait_s=request.busy_timeout_s if request.on_busy == "wait" else 0.0)
+        refuse_pooler(lock, work)
+        take_work(work, clock=clock)
+    journal = Journal(work, request.run_id, request.release)
+    seen = _observe(request, work, journal)
+    plan = _judge(request, work, seen)
+    result = _result(request, seen, plan)
+    result["busy"] = str(busy) if busy else None
+    _refuse(request, seen, plan, result)
+    if result["changed"] and not request.check_mode and request.state != PLANNED:
+        session.read_only = False
+        configure_session(work, session)
+        run = Run(
+            request=request,
+            work=work,
+            lock=lock,
+            journal=journal,
+            watcher=Watcher(work, f"{name} watch", min(0.25, request.lock_timeout_ms / 5000)),
+            executor=seen.executor,
+            clock=clock,
+            budget=Budget(request.lock_budget_s),
+        )
+        _change(run, seen)
+        result["applied"] = [each.as_dict() for each in run.applied]
+        _verify(run, seen, result)
+    result["run_applied"] = [{"app": app, "name": name} for app, name in journal.applied_by_run(request.run_id)]
+    return result
+
+
+def _observe(request: Request, work: Any, journal: Journal) -> Observation:
+    if request.state != REVERSED:
+        return observe(work, journal)
+    keys = request.undo
+    if keys is None:
+        keys = tuple(f"{app}.{name}" for app, name in journal.applied_by_run(request.run_id))
+    return observe_undoing(work, journal, keys)
+
+
+def _judge(request: Request, work: Any, seen: Observation) -> list[Judged]:
+    _check_names(request, seen)
+    if seen.backwards:
+        migrations = collect_undoing(work, seen.plan, states_before(seen.executor, seen.plan))
+    else:
+        migrations = collect(work, seen.plan, seen.executor._create_project_state(with_applied_migrations=True))
+    return [judge(each, first=seen.first, acknowledged=request.acknowledged) for each in migrations]
+
+
+def _check_names(request: Request, seen: Observation) -> None:
+    known = seen.executor.loader.disk_migrations
+    for option, names in (("acknowledged", request.acknowledged), ("settled", request.settled)):
+        unknown = sorted(name for name in names if split_key(name) not in known)
+        if unknown:
+            raise Refused(
+                f"{option} names what is no migration of this release: {', '.join(unknown)}",
+                untouched=_NOTHING,
+                remedy="Write app.name, such as shop.0002_order_note",
+                facts={"option": option, "unknown": unknown},
+            )
+
+
+def _result(request: Request, seen: Observation, plan: Sequence[Judged]) -> dict[str, Any]:
+    reason = _reason(request, seen, plan)
+    return {
+        "state": request.state,
+        "run_id": request.run_id,
+        "changed": bool(reason) and request.state != PLANNED,
+        "pending": len(plan),
+        "reason": reason or _idle_reason(request, seen),
+        "plan": plan_as_list(plan),
+        "lines": lines(plan),
+        "sql": sql_text(plan),
+        "refused": [each.migration.key for each in plan if each.refused],
+        "applied": [],
+        "before": dict(seen.heads),
+        "after": dict(seen.after),
+        "heads_before": heads_text(seen.heads),
+        "heads_after": heads_text(seen.after),
+        "ahead": list(seen.ahead),
+        "invalid_indexes": list(seen.invalid_indexes),
+        "half_done": [_half_as_dict(half) for half in seen.half_done],
+    }
+
+
+def _reason(request: Request, seen: Observation, plan: Sequence[Judged]) -> str:
+    """What is to be done; empty when there is nothing."""
+    parts = []
+    if plan:
+        verb = "to undo" if seen.backwards else "to apply"
+        parts.append(f"{len(plan)} {verb}: {', '.join(each.migration.key for each in plan)}")
+    if request.state == REVERSED:
+        return "; ".join(parts)
+    if seen.replacements:
+        parts.append(f"squashed migrations to record: {', '.join(seen.replacements)}")
+    if seen.signals_owed and not plan:
+        parts.append("a run ended before it had sent post_migrate")
+    return "; ".join(parts)
+
+
+def _idle_reason(request: Request, seen: Observation) -> str:
+    if request.state == REVERSED:
+        return (
+            f"nothing that run {request.run_id} applied is applied now" if request.undo is None else "none is applied"
+        )
+    ahead = f"; the database is ahead of this release: {', '.join(seen.ahead)}" if seen.ahead else ""
+    return f"all migrations of this release are applied{ahead}"
+
+
+def _half_as_dict(half: HalfDone) -> dict[str, Any]:
+    return {**vars(half), "done": list(half.done), "text": str(half)}
+
+
+def _refuse(request: Request, seen: Observation, plan: Sequence[Judged], result: dict[str, Any]) -> None:
+    """Refuse what must not run. A plan alone is shown with what is wrong, but half done work is never passed over."""
+    unchanged = {**result, "changed": False}
+    open_halves = [half for half in seen.half_done if half.key not in request.settled]
+    if open_halves:
+        raise Refused(
+            "; ".join(map(str, open_halves)),
+            untouched=_NOTHING,
+            remedy="Finish its remaining operations by hand and record it with `manage.py migrate --fake`, or take"
+            " the done ones back by hand and say so: settled: {app.name: who did what}; it is then run from its start",
+            facts=unchanged,
+        )
+    # The way back is not barred by an index that may be the very reason for it.
+    if seen.invalid_indexes and request.state != REVERSED:
+        named = ", ".join(seen.invalid_indexes)
+        raise Refused(
+            f"INVALID indexes are in the database, left by a CONCURRENTLY that failed: {named}",
+            untouched=_NOTHING,
+            remedy="Remove each with DROP INDEX CONCURRENTLY, or repair it with REINDEX INDEX CONCURRENTLY",
+            facts=unchanged,
+        )
+    if result["refused"] and request.state != PLANNED:
+        raise Refused(
+            f"refused: {refusal_text(plan)}",
+            untouched=f"{_NOTHING}, not by the other migrations of the plan either",
+            remedy=""
+            if seen.backwards
+            else "Or let a migration pass with acknowledged: {app.name: the reason why it is safe}",
+            facts=unchanged,
+        )
+
+
+def _change(run: Run, seen: Observation) -> None:
+    request, alias = run.request, run.work.alias
+    run.journal.create()
+    run.executor.recorder.ensure_schema()
+    for half in seen.half_done:
+        run.journal.settle(half, request.settled[half.key])
+    run.watcher.start()
+    state = send_before(alias, run.executor, seen.plan, backwards=seen.backwards)
+    if seen.backwards:
+        undo_all(run, seen.plan, states_before(run.executor, seen.plan))
+        state = _state_now(run)
+    else:
+        state = apply_all(run, seen.plan, state)
+        run.executor.check_replacements()
+    send_after(alias, state, seen.plan, backwards=seen.backwards)
+    run.journal.add(events.SIGNALS)
+
+
+def _state_now(run: Run) -> Any:
+    run.executor.loader.build_graph()
+    return run.executor._create_project_state(with_applied_migrations=True)
+
+
+def _verify(run: Run, seen: Observation, result: dict[str, Any]) -> None:
+    """Look again: the record must be as planned, and no index INVALID.
+
+    :raises SlipwayError: it is not so.
+    """
+    now = observe(run.work, run.journal)
+    result["after"], result["invalid_indexes"] = dict(now.heads), list(invalid_indexes(run.work))
+    if run.request.state == APPLIED and now.plan:
+        raise SlipwayError(
+            f"still not recorded after the run: {', '.join(map(str, now.plan))}",
+            remedy="Look at what the migrations and the handlers of post_migrate do with the table django_migrations",
+            facts=result,
+        )
+    left = sorted(set(now.invalid_indexes) - set(seen.invalid_indexes))
+    if left:
+        raise SlipwayError(
+            f"the migrations are done and left INVALID indexes: {', '.join(left)}",
+            untouched="The migrations stay as they are recorded",
+            remedy="Repair each with REINDEX INDEX CONCURRENTLY",
+            facts=result,
+        )

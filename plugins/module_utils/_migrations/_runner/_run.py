@@ -1,0 +1,132 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run has, how far it got, and how it waits for locks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Applied
+from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import Request
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._blockers import Blocker, Watcher
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import (
+    DEADLOCK,
+    LOCK_NOT_AVAILABLE,
+    error_text,
+    sqlstate,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._journal import Journal
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._steps import Step, runs_python
+from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
+
+# Pauses grow up to this many lock timeouts: readers then wait for a tenth of the time.
+_LONGEST_PAUSE = 20
+TRY_AGAIN = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK})
+
+
+def full_jitter(limit_s: float) -> float:
+    """Any time up to the limit, so that two who wait don't meet again and again."""
+    return random.uniform(0.0, limit_s)
+
+
+@dataclass
+class Budget:
+    """The time that a run may spend on tries that got no lock, and on the pauses after them."""
+
+    limit_s: float
+    jitter: Callable[[float], float] = full_jitter
+    spent_s: float = 0.0
+
+    def pause_s(self, tries: int, lock_timeout_s: float) -> float | None:
+        """Return how long to wait after so many tries, None when the budget does not last for one more."""
+        pause = self.jitter(lock_timeout_s * min(2.0**tries, _LONGEST_PAUSE))
+        return pause if self.spent_s + pause + lock_timeout_s <= self.limit_s else None
+
+
+@dataclass
+class Progress:
+    """How far the migration is that runs now.
+
+    :param step: the operation that was begun last.
+    :param operations: how many operations are done.
+    :param statements: how many statements of the begun operation have taken effect.
+    :param doubtful: a statement was sent that leaves something behind also when it fails.
+    :param waited_s: the time of tries without a lock, with the pauses after them.
+    """
+
+    step: Step | None = None
+    python_ran: bool = False
+    operations: int = 0
+    statements: int = 0
+    doubtful: bool = False
+    tries: int = 0
+    waited_s: float = 0.0
+    blockers: list[Blocker] = field(default_factory=list)
+
+    def begin(self, step: Step) -> None:
+        """The next operation begins."""
+        self.step, self.statements = step, 0
+        self.python_ran = self.python_ran or runs_python(step.operation)
+
+    @property
+    def nothing_done(self) -> bool:
+        """True when surely nothing of the migration has taken effect, inside of the database or outside."""
+        return self.operations == 0 and self.statements == 0 and not self.doubtful and not self.python_ran
+
+
+@dataclass
+class Run:
+    """The parts of a run. ``applied``: what was applied or undone so far."""
+
+    request: Request
+    work: Any
+    lock: Any
+    journal: Journal
+    watcher: Watcher
+    executor: Any
+    clock: Clock
+    budget: Budget
+    applied: list[Applied] = field(default_factory=list)
+    progress: Progress = field(default_factory=Progress)
+
+    def now_ms(self, since: float) -> int:
+        return round((self.clock.monotonic() - since) * 1000)
+
+    def wait_for_lock(self, began: float, error: BaseException) -> None:
+        """Account for a try that got no lock, and wait before the next one.
+
+        :raises SlipwayError: the budget is spent. There is no last try without a limit.
+        """
+        progress, timeout_s = self.progress, self.request.lock_timeout_ms / 1000
+        progress.blockers = self.watcher.end() or progress.blockers
+        self._spend(self.clock.monotonic() - began)
+        pause = self.budget.pause_s(progress.tries, timeout_s)
+        if pause is None:
+            raise SlipwayError(
+                f"{error_text(error)}: no lock in {progress.tries} tries of {self.request.lock_timeout_ms} ms within"
+                f" the lock_budget of {self.budget.limit_s:g} s; {_held_by(progress.blockers)}",
+                remedy="Wait until those have ended, or end them, and run again; or give a longer lock_budget, or a"
+                f" longer lock_timeout_ms, for which readers then wait{_autovacuum(progress.blockers)}",
+                facts={"sqlstate": sqlstate(error)},
+            ) from error
+        self.clock.sleep(pause)
+        self._spend(pause)
+
+    def _spend(self, seconds: float) -> None:
+        self.budget.spent_s += seconds
+        self.progress.waited_s += seconds
+
+
+def _held_by(blockers: Sequence[Blocker]) -> str:
+    return f"held by {'; '.join(map(str, blockers))}" if blockers else "who held it was not seen"
+
+
+def _autovacuum(blockers: Sequence[Blocker]) -> str:
+    if not any("autovacuum" in blocker.kind for blocker in blockers):
+        return ""
+    return ". An autovacuum gives way only to one who waits longer than deadlock_timeout (1 s): lock_timeout_ms: 1500"

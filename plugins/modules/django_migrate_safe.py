@@ -1,0 +1,386 @@
+#!/usr/bin/python
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: django_migrate_safe
+short_description: Plan, apply and undo the migrations of a Django release on PostgreSQL while the site serves
+version_added: 0.1.0
+description:
+  - Works with a release on this host in the release's own virtual environment and with its own environment file.
+    Django is started once.
+  - Each operation is judged before anything runs. It is C(expand) when the code that still serves is known to live
+    with the new schema,
+    C(contract) when it is known not to, and C(unknown) otherwise. Its lock is C(online) (nobody waits), C(care) (a
+    blocking lock for a moment),
+    C(downtime) (work on more than 64 MiB under a blocking lock) or C(fails).
+  - A migration with an operation that is not C(expand), or that means C(downtime), is refused with the reason and
+    with what to do instead, unless
+    O(acknowledged) has it. Nothing at all is applied then. On a database to which no migration was ever applied all
+    are C(expand).
+  - One run at a time for a database, held by an advisory lock on a connection of its own. Only a process that lives
+    holds it.
+  - An atomic migration gets its locks within O(lock_timeout_ms) or is rolled back and tried again after a pause of
+    random length, until
+    O(lock_budget) is spent. There is no last try without a limit. The failure names the sessions that held the lock.
+  - Of a migration with C(atomic = False) each operation runs once. When its run ends in the middle, the next run
+    refuses and says
+    which operations are done and which one may be done in part.
+  - The table C(django_migrate_safe_journal) in the same database tells what each run did. It is made by the first run
+    that changes something.
+  - The signals C(pre_migrate) and C(post_migrate) are sent as by C(manage.py migrate).
+author:
+  - slipway.django contributors (@slipway)
+requirements:
+  - In the release's virtual environment Python 3.9 or newer, Django 4.2 to 6.0, psycopg 3 or psycopg2.
+  - PostgreSQL 12 or newer, reached directly or through a pooler that gives each client a session of its own.
+attributes:
+  check_mode:
+    description: Can run in check mode and predict what would change.
+    support: full
+  diff_mode:
+    description: Returns details on what has changed, or would change, in diff mode.
+    support: full
+    details: Shows the applied migrations of each app before and after, and the SQL.
+  idempotent:
+    description: A second run with the same options changes nothing.
+    support: full
+  platform:
+    description: Systems that it runs on.
+    support: full
+    platforms: posix
+options:
+  state:
+    description:
+      - V(planned) shows the plan, what would be refused included, and never changes anything.
+      - V(applied) applies all migrations of the release that are not applied.
+      - V(reversed) undoes exactly what O(run_id) applied, or what O(applied) lists, the last one first. It needs the
+        release that applied them.
+        Nothing is touched when one of them can't be undone, or when an applied migration outside of the set builds on
+        one of them.
+    type: str
+    choices: [planned, applied, reversed]
+    default: planned
+  release_path:
+    description: Directory of the release. It holds C(src), C(venv) and C(env).
+    type: path
+    required: true
+  project_directory:
+    description: Where C(manage.py) lies, seen from C(src) of the release.
+    type: str
+    default: .
+  settings:
+    description: The settings module. By default as the environment file says, or as C(manage.py) says.
+    type: str
+    default: ''
+  database:
+    description: Alias of the database in the release's settings.
+    type: str
+    default: default
+  run_id:
+    description:
+      - Name of this run in the journal, such as the id of the deployment. Runs that continue each other share it.
+      - Made from the time when it is not given. Needed for V(reversed) without O(applied).
+    type: str
+    default: ''
+  acknowledged:
+    description:
+      - Migrations that may run though they are not known to be harmless, each with the reason why they are safe, by
+        C(app.name).
+      - A name that the release does not have is refused.
+    type: dict
+    default: {}
+  settled:
+    description:
+      - Half done migrations that a person has put right, each with who did what, by C(app.name). They run from their
+        start.
+      - Names that are not half done are passed over.
+    type: dict
+    default: {}
+  applied:
+    description:
+      - Migrations to undo with O(state=reversed), as RV(applied) or RV(run_applied) of an earlier run gave them;
+        C(app) and C(name) count.
+    type: list
+    elements: dict
+  lock_timeout_ms:
+    description:
+      - How long one try may wait for its locks. Readers and writers of the table wait for as long.
+      - It must be longer than the longest usual transaction on the table, else no try succeeds.
+    type: int
+    default: 1000
+  lock_budget:
+    description: Seconds that the run may spend on tries without success and on the pauses after them.
+    type: int
+    default: 60
+  statement_timeout_ms:
+    description: How long one statement may take; V(0) is no limit. It ends the migration, it is not tried again.
+    type: int
+    default: 60000
+  concurrent_timeout:
+    description:
+      - Seconds that one C(CONCURRENTLY) statement may take. It blocks nobody; when it is ended it leaves an INVALID
+        index.
+    type: int
+    default: 3600
+  on_busy:
+    description:
+      - What to do while another run works on this database. V(fail) refuses at once and names it, V(wait) waits up
+        to O(busy_timeout).
+    type: str
+    choices: [fail, wait]
+    default: fail
+  busy_timeout:
+    description: Seconds to wait for another run with O(on_busy=wait).
+    type: int
+    default: 300
+  timeout:
+    description: Seconds after which the runner is killed. What is atomic is rolled back by the server then.
+    type: int
+    default: 7200
+"""
+
+EXAMPLES = r"""
+- name: Show what the migrations of a release would do
+  slipway.django.django_migrate_safe:
+    state: planned
+    release_path: /srv/shop/releases/3f2a9c1d0b5e-8d1c2f3a
+  become: true
+  become_user: shop
+  register: migrations
+
+- name: Apply them
+  slipway.django.django_migrate_safe:
+    state: applied
+    release_path: /srv/shop/releases/3f2a9c1d0b5e-8d1c2f3a
+    run_id: 20261121T160528Z-3f2a9c1
+    acknowledged:
+      shop.0007_fill_totals: fills a column that no released code reads, 2000 rows
+  become: true
+  become_user: shop
+
+- name: Undo what that deployment applied, with the release that applied it
+  slipway.django.django_migrate_safe:
+    state: reversed
+    release_path: /srv/shop/releases/3f2a9c1d0b5e-8d1c2f3a
+    run_id: 20261121T160528Z-3f2a9c1
+  become: true
+  become_user: shop
+"""
+
+RETURN = r"""
+reason:
+  description: What is, or was, to be done, or why there is nothing to do.
+  returned: success
+  type: str
+run_id:
+  description: Name of the run in the journal.
+  returned: success
+  type: str
+pending:
+  description: How many migrations the plan has.
+  returned: success
+  type: int
+plan:
+  description: The migrations that would run, or that ran, in their order. Empty when there is nothing to do.
+  returned: success, and when the plan is refused
+  type: list
+  elements: dict
+  contains:
+    app:
+      description: Label of the app.
+      type: str
+    name:
+      description: Name of the migration.
+      type: str
+    atomic:
+      description: Whether it runs in one transaction.
+      type: bool
+    phase:
+      description: C(expand), C(contract), C(unknown), or C(undo); that of its worst operation.
+      type: str
+    lock:
+      description: C(online), C(care), C(downtime), C(unknown) or C(fails); that of its worst operation.
+      type: str
+    refused:
+      description: Whether it needs an entry in O(acknowledged).
+      type: bool
+    acknowledged:
+      description: The reason given in O(acknowledged).
+      type: str
+    reversible:
+      description: Whether all of its operations have a way back.
+      type: bool
+    operations:
+      description: Its operations.
+      type: list
+      elements: dict
+      contains:
+        index:
+          description: Position in the migration, from 0.
+          type: int
+        kind:
+          description: Class of the operation, with its module when it is not one of Django's own.
+          type: str
+        name:
+          description: What Django says about it.
+          type: str
+        sql:
+          description: Its statements. Empty when there are none, or when they can't be known beforehand.
+          type: list
+          elements: str
+        opaque:
+          description: Whether it does what no statement shows.
+          type: bool
+        additive:
+          description: Whether old code is known to live with it.
+          type: bool
+        phase:
+          description: As for the migration.
+          type: str
+        lock:
+          description: As for the migration.
+          type: str
+        rule:
+          description: Name of the rule that decided.
+          type: str
+        why:
+          description: The reason in words.
+          type: str
+        instead:
+          description: What to write or do instead; empty when there is nothing better.
+          type: str
+        reversible:
+          description: Whether it has a way back.
+          type: bool
+        table:
+          description: The table in question when it was there before the run, with its estimated rows and its bytes.
+          type: dict
+lines:
+  description: The plan for people, a line of text each.
+  returned: success, and when the plan is refused
+  type: list
+  elements: str
+refused:
+  description: The migrations that are refused, by C(app.name). With O(state=planned) they are no failure.
+  returned: success, and when the plan is refused
+  type: list
+  elements: str
+applied:
+  description: What this run applied or undid. Empty in check mode.
+  returned: success, and after a failure in the middle
+  type: list
+  elements: dict
+  contains:
+    app:
+      description: Label of the app.
+      type: str
+    name:
+      description: Name of the migration.
+      type: str
+    ms:
+      description: Milliseconds of the try that succeeded.
+      type: int
+    tries:
+      description: How often its locks were tried for.
+      type: int
+    waited_ms:
+      description: Milliseconds of the tries without success and the pauses after them.
+      type: int
+run_applied:
+  description: All that runs with this O(run_id) applied and that is not undone, in the order of applying.
+  returned: success
+  type: list
+  elements: dict
+before:
+  description: The newest applied migrations of each app, before the run.
+  returned: success, and when the plan is refused
+  type: dict
+after:
+  description: The same after the run; in check mode as they would be.
+  returned: success, and when the plan is refused
+  type: dict
+ahead:
+  description: Applied migrations that this release does not have, by C(app.name).
+  returned: success
+  type: list
+  elements: str
+invalid_indexes:
+  description: INVALID indexes in the database.
+  returned: success, and after a failure
+  type: list
+  elements: str
+half_done:
+  description: Migrations without a transaction that stand half in the database, with the operations that are done.
+  returned: success, and when the plan is refused
+  type: list
+  elements: dict
+busy:
+  description: The run that works on this database now. Looked at with O(state=planned) only.
+  returned: success
+  type: str
+failed_migration:
+  description: The migration that failed, the operation at which it failed, and how many of its operations are done.
+  returned: after a failure in a migration
+  type: dict
+blockers:
+  description:
+    - The sessions that held the lock, with process, user, application, age of the transaction and the beginning of
+      their statement.
+  returned: after a failure in a migration
+  type: list
+  elements: dict
+stderr:
+  description: The end of what the release printed, without the values of its environment file.
+  returned: failure
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._migrations._bundle import bundle
+from ansible_collections.slipway.django.plugins.module_utils._migrations._launch import Means, ask, find_site
+from ansible_collections.slipway.django.plugins.module_utils._migrations._options import read_options
+from ansible_collections.slipway.django.plugins.module_utils._migrations._report import outcome
+from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
+from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
+
+ARGUMENTS = {
+    "state": {"type": "str", "choices": ["planned", "applied", "reversed"], "default": "planned"},
+    "release_path": {"type": "path", "required": True},
+    "project_directory": {"type": "str", "default": "."},
+    "settings": {"type": "str", "default": ""},
+    "database": {"type": "str", "default": "default"},
+    "run_id": {"type": "str", "default": ""},
+    "acknowledged": {"type": "dict", "default": {}},
+    "settled": {"type": "dict", "default": {}},
+    "applied": {"type": "list", "elements": "dict"},
+    "lock_timeout_ms": {"type": "int", "default": 1000},
+    "lock_budget": {"type": "int", "default": 60},
+    "statement_timeout_ms": {"type": "int", "default": 60000},
+    "concurrent_timeout": {"type": "int", "default": 3600},
+    "on_busy": {"type": "str", "choices": ["fail", "wait"], "default": "fail"},
+    "busy_timeout": {"type": "int", "default": 300},
+    "timeout": {"type": "int", "default": 7200},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    options = module.params
+    try:
+        site = find_site(options["release_path"], options["project_directory"], options["settings"])
+        request = read_options(options, site, check_mode=module.check_mode, now=SystemClock().utcnow())
+        means = Means(bundle(), module.tmpdir, SystemRunner(), options["timeout"])
+        result = ask(site, request, means)
+    except SlipwayError as error:
+        module.fail_json(msg=error.message, **error.facts)
+    else:
+        module.exit_json(**outcome(result, diff=module._diff))
+
+
+if __name__ == "__main__":
+    main()
