@@ -35,6 +35,10 @@ class SlipwayError(Exception):
         self.facts: dict[str, object] = dict(facts or {})
         super().__init__(self.message)
 
+    def __str__(self) -> str:
+        # Not what __init__ was given: whoever passes an error on may know better what was left untouched.
+        return self.message
+
     @property
     def message(self) -> str:
         """The whole sentence for people: seen, left untouched, what to do."""
