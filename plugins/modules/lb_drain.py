@@ -276,7 +276,8 @@ from ansible_collections.slipway.django.plugins.module_utils._balancer._drain im
 from ansible_collections.slipway.django.plugins.module_utils._balancer._haproxy import HaproxyDriver, SocketSender
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import Admin, Server
 from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import MinHealthy, Request
-from ansible_collections.slipway.django.plugins.module_utils._balancer._state_file import StateFile, directory_lock
+from ansible_collections.slipway.django.plugins.module_utils._balancer._state_file import StateFile
+from ansible_collections.slipway.django.plugins.module_utils._directory_lock import directory_lock
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
 
@@ -353,7 +354,7 @@ def main() -> None:
             driver=HaproxyDriver(SocketSender(params["socket"])),
             clock=clock,
             state_file=StateFile(params["state_file"]),
-            lock=lambda: directory_lock(directory, clock),
+            lock=lambda: directory_lock(directory, clock, timeout_s=15),
         )
         result = run(request, tools, check_mode=module.check_mode)
     except SlipwayError as error:

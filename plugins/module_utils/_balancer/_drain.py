@@ -12,8 +12,8 @@ then takes the server for healthy before it has looked.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import (
@@ -111,27 +111,28 @@ class _Work:
     def begin(self) -> None:
         """Stop new sessions on all servers of the plan or, on the way back, begin the checks."""
         moves = [move for move in self._plan.moves if _begins_with_drain(move)]
-        blind = [move for move in moves if move.admin is Admin.READY and move.before.check.trusts_blindly]
-        self._tell(moves, Admin.DRAIN, weigh=self._plan.moves, doubt=blind)
+        self._tell(moves, Admin.DRAIN, weigh=self._plan.moves)
 
-    def _tell(
-        self, moves: Iterable[Move], admin: Admin, *, weigh: Iterable[Move] = (), doubt: Iterable[Move] = ()
-    ) -> None:
+    def _tell(self, moves: Iterable[Move], admin: Admin, *, weigh: Iterable[Move] = ()) -> None:
         """Tell, read back, save. An answer without error is no proof."""
         names = [move.name for move in moves if self._told[move.name] is not admin]
         weights = [move for move in weigh if move.weight != move.before.weight]
         if not names and not weights:
             return
-        try:
+        with self._undone_on_error():
             for move in weights:
                 self._driver.set_weight(self._request.pool, move.name, move.weight)
             for name in names:
                 self._driver.set_admin(self._request.pool, name, admin)
                 self._told[name] = admin
-            for move in doubt:
-                self._driver.forget_health(self._request.pool, move.name)
             self._expect_told(self._driver.observe(self._request.pool))
             self._save()
+
+    @contextmanager
+    def _undone_on_error(self) -> Iterator[None]:
+        """When an order fails, take back those that came before it."""
+        try:
+            yield
         except BalancerUnreachable as error:
             raise self._lost(error) from error
         except SlipwayError as error:
@@ -315,12 +316,20 @@ class _Work:
     def readmit(self) -> Result:
         """Wait for the balancer's check, give traffic, and see that it holds."""
         drained = [move for move in self._plan.moves if self._told[move.name] is Admin.DRAIN]
+        self._doubt(drained)
         self._wait_until_well(drained, "DRAIN", confirm=1)
         self._tell(self._plan.moves, Admin.READY)
         lasting = 1 + math.ceil(self._request.stable_s / self._request.interval_s)
         self._wait_until_well(self._plan.moves, "UP", confirm=lasting)
         self._save_health()
         return self._result(0)
+
+    def _doubt(self, drained: Iterable[Move]) -> None:
+        # Asked now, since HAProxy says nothing about the checks of a server in maintenance.
+        with self._undone_on_error():
+            for server in self._driver.observe(self._request.pool).select(move.name for move in drained):
+                if server.check.trusts_blindly:
+                    self._driver.forget_health(self._request.pool, server.name)
 
     def _save_health(self) -> None:
         # Saved when told ready its health was not known yet, and a fresh process begins with the health it reads.

@@ -210,7 +210,9 @@ class HaproxyDriver:
 
     def observe(self, pool: str) -> Pool:
         process = parse_process(self._send("show info"))
-        state = {key: row for key, row in parse_servers_state(self._ask("show servers state")).items() if key[0] == pool}
+        state = {
+            key: row for key, row in parse_servers_state(self._ask("show servers state")).items() if key[0] == pool
+        }
         if not state:
             raise self._unknown_pool(pool)
         # By its number: a frontend may have the same name, and a name would find that one.

@@ -38,6 +38,13 @@ def server(name: str, admin: Admin = Admin.READY, *, up: bool = True, sessions: 
     )
 
 
+def _as_told(server: Server) -> Server:
+    # HAProxy says nothing about the checks of a server in maintenance.
+    if server.admin is not Admin.MAINT:
+        return server
+    return replace(server, check=replace(server.check, passed=False, trusts_blindly=False, text=""))
+
+
 def pool(*servers: Server) -> Pool:
     return Pool("shop", Process(100, 1), servers)
 
@@ -69,13 +76,10 @@ class FakeBalancer:
         self.world()
         if self.away:
             raise BalancerUnreachable("HAProxy gave no answer", facts={"socket": "s"})
-        return Pool(pool, self.process, tuple(self.servers.values()))
+        return Pool(pool, self.process, tuple(_as_told(server) for server in self.servers.values()))
 
     def set_admin(self, pool: str, server: str, admin: Admin) -> None:
-        order = f"{server} {admin.value}"
-        if order == self.refuse:
-            raise BalancerError(f"HAProxy answered '{order}' with: No", untouched="This order was not carried out")
-        self.orders.append(order)
+        self._order(f"{server} {admin.value}")
         if not self.ignore:
             self.change(server, admin=admin, status=self._status(server, admin))
 
@@ -85,11 +89,16 @@ class FakeBalancer:
         return _UP[admin]
 
     def set_weight(self, pool: str, server: str, weight: int) -> None:
-        self.orders.append(f"{server} weight {weight}")
+        self._order(f"{server} weight {weight}")
         self.change(server, weight=weight)
 
     def forget_health(self, pool: str, server: str) -> None:
-        self.orders.append(f"{server} doubted")
+        self._order(f"{server} doubted")
+
+    def _order(self, order: str) -> None:
+        if order == self.refuse:
+            raise BalancerError(f"HAProxy answered '{order}' with: No", untouched="This order was not carried out")
+        self.orders.append(order)
 
     def saved_state(self) -> bytes:
         return repr([(s.name, s.admin.value, s.status) for s in self.servers.values()]).encode()

@@ -400,6 +400,15 @@ def test_a_balancer_that_trusts_blindly_is_made_to_doubt() -> None:
     assert it.balancer.orders == ["a drain", "a doubted", "a ready"]
 
 
+def test_a_doubt_that_is_refused_takes_everything_back() -> None:
+    it = stage(admin=Admin.MAINT)
+    it.balancer.change("a", check=replace(it.balancer.servers["a"].check, trusts_blindly=True))
+    it.balancer.refuse = "a doubted"
+    with pytest.raises(SlipwayError, match=r"As it was before: a \(maint, MAINT\)"):
+        it.run(BACK)
+    assert it.balancer.orders == ["a drain", "a maint"]
+
+
 def test_one_that_serves_already_is_only_looked_at() -> None:
     it = stage()
     result = it.run(BACK)
