@@ -76,7 +76,7 @@ class Peer:
         loop = asyncio.get_running_loop()
         try:
             while data := await loop.sock_recv(sock, 65536):
-                head, _, body = data.partition(b"\r\n\r\n")
+                head, _end, body = data.partition(b"\r\n\r\n")
                 answer = self.answer(head.split()[1].decode(), body)
                 await loop.sock_sendall(sock, answer)
                 if not answer.endswith((b"\n", b">", b"}", b"\r\n\r\n")):

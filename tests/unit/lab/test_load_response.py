@@ -69,7 +69,7 @@ def test_no_part_of_an_answer_is_taken_for_the_whole(body: bytes, chunks: list[i
     data = encode(200, {}, body, chunks)
     part = data[: int(len(data) * share)]
 
-    parser, answer, _ = feed_all(part, [])
+    parser, answer, _fed = feed_all(part, [])
 
     assert answer is None
     assert parser.end() is None
@@ -79,7 +79,7 @@ def test_no_part_of_an_answer_is_taken_for_the_whole(body: bytes, chunks: list[i
 @given(st.binary(max_size=400))
 def test_garbage_is_an_answer_a_refusal_or_not_yet_anything(data: bytes) -> None:
     try:
-        _, answer, _ = feed_all(data, [])
+        _parser, answer, _fed = feed_all(data, [])
     except MalformedError:
         return
     assert answer is None or data.startswith(b"HTTP/1.")

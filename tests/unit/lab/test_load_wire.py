@@ -118,7 +118,7 @@ def test_a_browser_like_client_looks(pair: tuple[Connection, socket.socket], sai
 
 
 def test_a_connection_that_was_idle_for_too_long_is_dropped(pair: tuple[Connection, socket.socket]) -> None:
-    connection, _ = pair
+    connection, _peer = pair
     pool = Pool(1, looks=False, idle_limit=5)
     pool.take()
     pool.give(connection)
@@ -130,15 +130,15 @@ def test_a_connection_that_was_idle_for_too_long_is_dropped(pair: tuple[Connecti
 
 def test_each_kept_connection_has_its_turn() -> None:
     with contextlib.ExitStack() as stack:
-        connections = [Connection(stack.enter_context(socket.socket())) for _ in range(3)]
+        connections = [Connection(stack.enter_context(socket.socket())) for _turn in range(3)]
         pool = Pool(3, looks=False, idle_limit=5)
-        for _ in connections:
+        for _slot in connections:
             pool.take()
         for connection in connections:
             pool.give(connection)
 
         taken = []
-        for _ in range(6):
+        for _turn in range(6):
             connection_or_none = pool.take()
             taken.append(connection_or_none)
             pool.give(connection_or_none)
@@ -147,7 +147,7 @@ def test_each_kept_connection_has_its_turn() -> None:
 
 
 def test_a_pool_keeps_no_more_than_its_size(pair: tuple[Connection, socket.socket]) -> None:
-    connection, _ = pair
+    connection, _peer = pair
     pool = Pool(1, looks=False, idle_limit=5)
 
     pool.give(connection)
@@ -167,7 +167,7 @@ def test_a_pool_keeps_no_more_than_its_size(pair: tuple[Connection, socket.socke
 def test_a_lane_drops_a_connection_that_takes_no_more(
     pair: tuple[Connection, socket.socket], response: Response | None, close: bool, kept: bool
 ) -> None:
-    connection, _ = pair
+    connection, _peer = pair
     lane = Lane(("127.0.0.1", 80), None, close=close)
     lane.connection = connection
 
@@ -178,7 +178,7 @@ def test_a_lane_drops_a_connection_that_takes_no_more(
 
 
 def test_a_refused_connection_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refuse(*_: object) -> None:
+    async def refuse(*_arguments: object) -> None:
         raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
 
     async def connect() -> Connection:
