@@ -6,7 +6,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
@@ -59,8 +59,18 @@ def write_order(fields: dict[str, Any]) -> Order:
     with transaction.atomic():
         customer, _ = Customer.objects.get_or_create(email=email, defaults={"name": email.partition("@")[0]})
         order = Order.objects.create(customer=customer, release=settings.RELEASE, host=settings.HOSTNAME, **fields)
-        transaction.on_commit(partial(after_order, order.reference), robust=True)
+        # A function and no partial: Django 5.2 fails to log a failed partial, and so fails itself.
+        transaction.on_commit(send_tasks(order.reference), robust=True)
     return order
+
+
+def send_tasks(reference: str) -> Callable[[], None]:
+    """Return a call that sends the tasks of an order."""
+
+    def send() -> None:
+        after_order(reference)
+
+    return send
 
 
 @csrf_exempt
