@@ -50,6 +50,8 @@ def running_releases(releases: str, *, proc: str = "/proc", uid: int | None = No
     found: dict[str, str] = {}
     unknown: str | None = None
     for pid in sorted(filter(str.isdigit, os.listdir(proc)), key=int):
+        if pid == "1":
+            continue  # the system's own start, which not even root may look at everywhere
         directory = os.path.join(proc, pid)
         names, whole = _releases_of(directory, top)
         for name in names:

@@ -9,6 +9,7 @@ environment (a traceback, a URL with its password), so each value is replaced by
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, MutableMapping, MutableSet, Sequence
 from urllib.parse import quote, unquote, urlsplit
@@ -68,7 +69,7 @@ class Redaction:
 
 
 def _forms(value: str) -> set[str]:
-    """How a value is likely to be printed: as it is, as Python's source, in a URL; and the password of a URL."""
+    """How a value is likely to be printed: as it is, as Python or JSON, in a URL; and the password of a URL."""
     plain = {value}
     try:
         password = urlsplit(value).password
@@ -76,8 +77,8 @@ def _forms(value: str) -> set[str]:
         password = None
     if password:
         plain |= {password, unquote(password)}
-    forms = plain | {repr(text)[1:-1] for text in plain} | {quote(text, safe="") for text in plain}
-    return {form for form in forms if len(form) >= _SHORTEST}
+    quoted = {form for text in plain for form in (repr(text)[1:-1], json.dumps(text)[1:-1], quote(text, safe=""))}
+    return {form for form in plain | quoted if len(form) >= _SHORTEST}
 
 
 class RedactingRunner:

@@ -91,7 +91,7 @@ def _unknown(version: str, refs: Mapping[str, str]) -> Refused:
     tags = _short_names(refs, _TAGS)
     branches = _short_names(refs, _HEADS)
     close = difflib.get_close_matches(version, tags + branches, n=3)
-    remedy = f"Did you mean {' or '.join(close)}?" if close else "Push it, or name one that is there"
+    remedy = f"Perhaps {' or '.join(close)} is meant" if close else "Push it, or name one that is there"
     if _ABBREVIATED.match(version):
         remedy = "If this is an abbreviated commit id, give it whole (40 digits): the short form may become ambiguous"
     return Refused(
