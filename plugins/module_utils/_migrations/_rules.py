@@ -144,7 +144,8 @@ def _works_through_the_table(operation: Operation, _context: Context) -> bool:
 
 def _wider_text(operation: Operation, _context: Context) -> bool:
     old, new = operation.old_field, operation.field
-    if old is None or new is None or not _does(operation) <= {"change type", "comment", "set default"}:
+    does = _does(operation)
+    if old is None or new is None or "change type" not in does or does - {"change type", "comment", "set default"}:
         return False
     texts = {"CharField", "EmailField", "SlugField", "TextField", "URLField"}
     if {old.kind, new.kind} - texts or old.null != new.null or any("COLLATE" in line for line in operation.sql):

@@ -1,0 +1,112 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.slipway.django.plugins.module_utils._migrations._sql import (
+    actions,
+    head,
+    is_concurrent,
+    mask,
+    mask_detail,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ('CREATE TABLE "a" ("id" bigint, "b" text);', ["create table"]),
+        (
+            'ALTER TABLE "a" ADD COLUMN "n" numeric(5, 2) DEFAULT 1, ALTER COLUMN "c" DROP DEFAULT',
+            ["add column", "drop default"],
+        ),
+        (
+            'ALTER TABLE "a" ADD COLUMN "x" bigint CONSTRAINT "f" REFERENCES "b"("id"); SET CONSTRAINTS "f" IMMEDIATE;',
+            ["add column", "set constraints"],
+        ),
+        (
+            'ALTER TABLE "a" ALTER COLUMN "c" TYPE varchar(9), ALTER COLUMN "c" SET NOT NULL;',
+            ["change type", "set not null"],
+        ),
+        ('ALTER TABLE "a" ALTER COLUMN "c" SET DEFAULT \'x, y; z\';', ["set default"]),
+        ('ALTER TABLE "odd, name; here" RENAME TO "b";', ["rename table"]),
+        ('ALTER TABLE "a" ADD CONSTRAINT "k" CHECK ("n" > 0) NOT VALID', ["add check not valid"]),
+        ('ALTER TABLE "a" ADD CONSTRAINT "k" CHECK ("n" > 0)', ["add check"]),
+        ('ALTER TABLE "a" ADD CONSTRAINT "k" FOREIGN KEY ("b") REFERENCES "c" ("id")', ["add foreign key"]),
+        ('UPDATE "a" SET "b" = 1; SET CONSTRAINTS ALL IMMEDIATE', ["update", "set constraints"]),
+        ('CREATE INDEX CONCURRENTLY "i" ON "a" ("b")', ["create index concurrently"]),
+        ('ALTER TABLE "a" CLUSTER ON "i"', ["unknown"]),
+        ('ALTER TABLE "a" ADD COLUMN "b" text, SET UNLOGGED', ["add column", "unknown"]),
+        ("VACUUM FULL a", ["unknown"]),
+    ],
+)
+def test_actions(statement: str, expected: list[str]) -> None:
+    assert list(actions(statement)) == expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (
+            "SELECT * FROM t WHERE a = 'secret' AND b = 12.5 AND c_1 = -3",
+            "SELECT * FROM t WHERE a = '…' AND b = ? AND c_1 = ?",
+        ),
+        ("SELECT 'it''s' || E'a\\'b' || $$dol'lar$$ || $x$ y $x$", "SELECT '…' || '…' || '…' || '…'"),
+        ("SELECT \"quo'ted\", 'x'", "SELECT \"quo'ted\", '…'"),
+        ("UPDATE t SET a = 1 -- the password is hunter2", "UPDATE t SET a = ?"),
+        ("UPDATE /* hunter2 */ t SET a = B'01'", "UPDATE t SET a = '…'"),
+        ("INSERT INTO t VALUES ('cut off by the serv", "INSERT INTO t VALUES ('…'"),
+        ("SELECT $1, $2", "SELECT $1, $2"),
+    ],
+)
+def test_literals_and_comments_are_masked(statement: str, expected: str) -> None:
+    assert head(statement) == expected
+
+
+def test_the_head_is_cut_after_masking() -> None:
+    cut = head("SELECT " + "x" * 70 + " = 'a long secret that stands at the limit'")
+
+    assert len(cut) == 80
+    assert "secret" not in cut
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="'", exclude_categories=["Cs"]), min_size=8))
+def test_no_string_literal_survives(secret: str) -> None:
+    assert mask(f"SELECT x FROM t WHERE a = '{secret}'") == "SELECT x FROM t WHERE a = '…'"
+
+
+@given(st.text())
+def test_any_text_is_masked_and_split_without_an_error(text: str) -> None:
+    assert len(head(text)) <= 80
+    assert all(actions(text)) or not text
+
+
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        ("Key (email)=(a@b.c) is duplicated.", "Key (email)=(…) is duplicated."),
+        ("Key (a, b)=(1, x) already exists.", "Key (a, b)=(…) already exists."),
+        ("Failing row contains (1, null, x).", "Failing row contains (…)."),
+    ],
+)
+def test_values_of_rows_are_masked_in_details(detail: str, expected: str) -> None:
+    assert mask_detail(detail) == expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", True),
+        ("  create unique index concurrently i ON t (a)", True),
+        ("DROP INDEX CONCURRENTLY IF EXISTS i", True),
+        ("REINDEX (VERBOSE) INDEX CONCURRENTLY i", True),
+        ("REINDEX TABLE CONCURRENTLY t", True),
+        ("CREATE INDEX i ON t (concurrently)", False),
+        ("COMMENT ON TABLE t IS 'CREATE INDEX CONCURRENTLY'", False),
+    ],
+)
+def test_is_concurrent(statement: str, expected: bool) -> None:
+    assert is_concurrent(statement) is expected
