@@ -7,40 +7,16 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ansible_collections.slipway.django.tests.unit.house import MODULES, ROLES, ROOT, known_to_git, load, name_of
 
-ROOT = Path(__file__).resolve().parents[2]
 OURS = "ansible_collections.slipway.django.plugins"
-MODULES = sorted(path for path in (ROOT / "plugins" / "modules").glob("*.py"))
-ROLES = sorted(path for path in (ROOT / "roles").glob("*") if path.is_dir())
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 MAIN_LINES = 40
-
-
-def known_to_git() -> list[Path]:
-    """The files that are or could be committed."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
-
-
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef]:
@@ -193,41 +169,6 @@ def test_a_role_runs_no_shell_and_parses_no_output(role: Path) -> None:
     }
 
     assert found == set()
-
-
-def tasks_and_playbooks() -> list[Path]:
-    return [
-        path
-        for folder in ("roles", "playbooks", "examples")
-        for path in sorted((ROOT / folder).rglob("*.yml"))
-        if not {"defaults", "meta", "vars"} & set(path.parts)
-    ]
-
-
-@pytest.mark.parametrize("path", tasks_and_playbooks(), ids=name_of)
-def test_nothing_waits_for_an_answer(path: Path) -> None:
-    """Without a terminal Ansible's prompts go on by themselves: a confirmation is an exact extra variable."""
-    assert not re.search(
-        r"^\s*(-\s+)?(ansible\.builtin\.pause|vars_prompt):", path.read_text(encoding="utf-8"), re.MULTILINE
-    )
-
-
-@pytest.mark.parametrize("path", tasks_and_playbooks(), ids=name_of)
-def test_every_name_of_ours_exists(path: Path) -> None:
-    known = {
-        *(module.stem for module in MODULES),
-        *(role.name for role in ROLES),
-        *(playbook.stem for playbook in (ROOT / "playbooks").glob("*.yml")),
-        *(
-            plugin.stem
-            for kind in ("callback", "filter", "action")
-            for plugin in (ROOT / "plugins" / kind).glob("*.py")
-        ),
-        "all",  # the action group
-    }
-    used = set(re.findall(r"slipway\.django\.(\w+)", path.read_text(encoding="utf-8")))
-
-    assert used - known == set()
 
 
 # --- documents ---
