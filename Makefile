@@ -46,7 +46,7 @@ system-packages: ## the Debian packages of the lab and the tests (root or sudo)
 	lab/bin/system-packages
 
 clean: ## all that make made, but for the lab
-	rm -rf .venv .cache dist docs/site tests/output .ansible
+	rm -rf .venv .cache .ansible .hypothesis .pytest_cache dist docs/site tests/output
 
 # --- lint -----------------------------------------------------------------------------------------------------------
 
