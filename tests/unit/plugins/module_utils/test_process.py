@@ -52,9 +52,22 @@ def test_no_shell_touches_the_arguments() -> None:
     assert done.stdout == "$HOME; `id` *"
 
 
-def test_standard_input_is_empty_unless_given() -> None:
-    assert sh("cat").stdout == ""
+def child(script: str, *, stdin: str | None = None) -> Completed:
+    """Run Python code in a process of its own, where SystemRunner is known."""
+    begin = "import os\nfrom ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner\n"
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return RUNNER.run([sys.executable, "-c", begin + script], timeout_s=20, stdin=stdin, env=environment)
+
+
+def test_standard_input_is_what_is_given() -> None:
     assert sh("cat", stdin="geheim\n").stdout == "geheim\n"
+
+
+def test_a_program_does_not_read_what_was_meant_for_us() -> None:
+    """Ansible hands a module its arguments, secrets among them, by standard input."""
+    done = child("print(repr(SystemRunner().run(['cat'], timeout_s=10).stdout))", stdin="ours")
+
+    assert done.stdout == "''\n"
 
 
 def test_environment_is_added_to_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,13 +122,10 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     """A module killed in the middle leaves no dump running."""
     pid_file = tmp_path / "pid"
     parent = (
-        "import os, signal, sys\n"
-        "from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner\n"
         f"script = 'echo $$ > {pid_file}; kill -KILL {{}}; exec sleep 60'.format(os.getpid())\n"
         "SystemRunner().run(['sh', '-c', script], timeout_s=60)\n"
     )
-    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = RUNNER.run([sys.executable, "-c", parent], timeout_s=20, env=environment)
+    done = child(parent)
 
     assert done.returncode == -9
     assert gone_soon(int(pid_file.read_text()))
