@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -14,7 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError, TimedOut
+from ansible_collections.slipway.django.plugins.module_utils._polling import (
+    Clock,
+    Judgement,
+    SystemClock,
+    Verdict,
+    poll,
+)
 
 
 def fsync_directory(path: str) -> None:
@@ -73,18 +81,25 @@ def read_json(path: str) -> Any | None:
 
 
 def append_line(path: str, line: str, *, mode: int = 0o640) -> None:
-    """Append one line with a single write and make it durable.
+    """Append one line with a single write and make it durable, the name of a new file too.
 
     One ``os.write`` with ``O_APPEND`` kept 12,000 of 12,000 lines whole with eight writers.
+
+    :raises OSError: the line could not be written, or not as a whole: a full disk takes a part of it.
     """
     if "\n" in line:
         raise ValueError("a line holds no newline")
+    data = f"{line}\n".encode()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode)
     try:
-        os.write(descriptor, f"{line}\n".encode())
+        new = os.fstat(descriptor).st_size == 0
+        if os.write(descriptor, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    if new:
+        fsync_directory(os.path.dirname(path) or ".")
 
 
 def replace_symlink(path: str, target: str) -> None:
@@ -108,15 +123,38 @@ def sha256_file(path: str) -> str:
     return digest.hexdigest()
 
 
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextmanager
-def locked(path: str, *, mode: int = 0o660) -> Iterator[None]:
+def locked(path: str, *, mode: int = 0o660, timeout_s: float = 30.0, clock: Clock | None = None) -> Iterator[None]:
     """Hold an exclusive lock for a few milliseconds of read, decide, write.
 
     ``lockf`` and not ``flock``: a forked child that outlives us does not keep it.
+
+    :raises TimedOut: another process held it all the time (a stopped one would for ever).
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        outcome = poll(
+            lambda: _try_lock(descriptor),
+            lambda got: Judgement(Verdict.SUCCESS if got else Verdict.RETRY, "locked" if got else "held by another"),
+            clock=clock or SystemClock(),
+            interval_s=0.02,
+            timeout_s=timeout_s,
+        )
+        if outcome.timed_out:
+            raise TimedOut(
+                f"Another process has held the lock {path} for more than {timeout_s:g} s",
+                untouched="Nothing was changed",
+                remedy=f"Look for a process that hangs or is stopped: fuser {path}",
+                facts={"path": path, "timeout_s": timeout_s},
+            )
         yield
     finally:
         os.close(descriptor)
