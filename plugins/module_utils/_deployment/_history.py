@@ -1,0 +1,170 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is live, what was interrupted, who follows whom: read off the records and the lease."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ansible_collections.slipway.django.plugins.module_utils._deployment._record import (
+    INTERRUPTED,
+    NEVER_OPENED,
+    Lease,
+    Record,
+)
+from ansible_collections.slipway.django.plugins.module_utils._deployment._times import to_text
+
+OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The state of a control host. ``records`` are all of them, or those that a plan needs."""
+
+    lease: Lease | None
+    records: tuple[Record, ...]
+    last_token: int
+    now: datetime
+
+    def record(self, deployment: str) -> Record | None:
+        """The record of that deployment, or None."""
+        return next((record for record in self.records if record.id == deployment), None)
+
+    @property
+    def holder(self) -> Lease | None:
+        """The lease that was neither given back nor outlived by its deployment, expired or not.
+
+        A deployment is closed by its record; a process killed before it also freed the lease
+        leaves a lease that binds nobody.
+        """
+        if self.lease is None or not self.lease.held:
+            return None
+        record = self.record(self.lease.id)
+        return None if record is not None and record.verdict is not None else self.lease
+
+    @property
+    def live(self) -> Lease | None:
+        """The holder's lease while it has not run out.
+
+        A clock that was set back makes a lease last longer, never shorter: nobody gets a second
+        one by it. A clock that was set forward lets it run out early; then the fencing token
+        keeps the first holder's later steps off the hosts.
+        """
+        holder = self.holder
+        return holder if holder is not None and self.now < holder.expires_at else None
+
+
+def by_token(records: Iterable[Record]) -> list[Record]:
+    """Oldest first. The token orders deployments; their ids follow the wall clock, which can go back."""
+    return sorted(records, key=lambda record: record.token)
+
+
+def status(record: Record, lease: Lease | None) -> str:
+    """The verdict of a deployment, or what its missing verdict means.
+
+    Without a verdict it is C(open) while it holds the lease. Otherwise it died: before the lease
+    was written for it (its token is above that of the lease) or afterwards.
+    """
+    if record.verdict is not None:
+        return record.verdict
+    if lease is None:
+        return INTERRUPTED
+    if record.id == lease.id:
+        return OPEN if lease.held else INTERRUPTED
+    return NEVER_OPENED if record.token > lease.token else INTERRUPTED
+
+
+def newest_standing(records: Iterable[Record]) -> Record | None:
+    """The deployment whose release serves: the newest that closed whole, or whole but for late errors."""
+    return next((record for record in reversed(by_token(records)) if record.standing), None)
+
+
+def origin_of(record: Record | None) -> dict[str, Any] | None:
+    """What a deployment that starts from this one goes back to; None for the first of a site."""
+    if record is None:
+        return None
+    return {
+        "release": record.release,
+        "version": record.version,
+        "commit": record.commit,
+        "deployment": record.id,
+        "hosts": list(record.hosts),
+    }
+
+
+@dataclass(frozen=True)
+class Descent:
+    """The place of a new deployment in the chain of attempts."""
+
+    attempt: int
+    first_attempt: str | None
+    origin: dict[str, Any] | None
+
+
+def descent(records: Sequence[Record], lease: Lease | None) -> Descent:
+    """Say what a deployment that is opened now follows.
+
+    After one that did not end whole it is a further attempt with the same origin; what was never
+    opened does not count, for it changed nothing.
+    """
+    counted = [record for record in by_token(records) if status(record, lease) != NEVER_OPENED]
+    newest = counted[-1] if counted else None
+    if newest is None or newest.standing:
+        return Descent(1, None, origin_of(newest))
+    return Descent(newest.attempt + 1, newest.first_attempt, newest.origin)
+
+
+def describe_interruption(record: Record, lease: Lease | None, how: str) -> dict[str, Any]:
+    """What is known of a deployment that did not end by itself."""
+    own = lease if lease is not None and lease.id == record.id else None
+    return {
+        "id": record.id,
+        "how": how,
+        "attempt": record.attempt,
+        "kind": record.kind,
+        "version": record.version,
+        "commit": record.commit,
+        "release": record.release,
+        "hosts": list(record.hosts),
+        "actor": record.actor,
+        "controller": record.controller,
+        "reason": record.reason,
+        "started_at": to_text(record.started_at),
+        "step": own.step if own is not None else record.step,
+        "last_seen": to_text(own.renewed_at) if own is not None else None,
+        "expired_at": to_text(own.expires_at) if own is not None else None,
+        "facts": record.facts,
+    }
+
+
+@dataclass(frozen=True)
+class LostHost:
+    """A host that a deployment had to leave behind."""
+
+    host: str
+    deployment: str
+    reason: str
+
+    def to_json(self) -> dict[str, str]:
+        return {"host": self.host, "deployment": self.deployment, "reason": self.reason}
+
+
+def lost_hosts(records: Iterable[Record]) -> list[LostHost]:
+    """Hosts marked lost (fact C(lost): host to reason) by a deployment and not brought back since.
+
+    A host is back when a later deployment that had it among its hosts ended standing and did not
+    lose it again.
+    """
+    lost: dict[str, LostHost] = {}
+    for record in by_token(records):
+        marked = record.facts.get("lost")
+        reasons = marked if isinstance(marked, dict) else {}
+        if record.standing:
+            lost = {host: entry for host, entry in lost.items() if host not in record.hosts}
+        for host, reason in reasons.items():
+            lost[host] = LostHost(host, record.id, str(reason))
+    return [lost[host] for host in sorted(lost)]
