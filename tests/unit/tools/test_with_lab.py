@@ -17,9 +17,13 @@ ROOT = Path(__file__).resolve().parents[3]
 LAB = """#!/bin/sh
 echo "$1" >> calls
 case "$1" in
-  status) test -e is-up ;;
+  status)
+    echo "HOST  ADDRESS     CONTAINER  SYSTEMD"
+    if test -e is-up; then echo "lb1   10.89.77.10  running    running"; else echo "lb1   10.89.77.10  absent     -"; fi
+    if test -e is-partly-up; then echo "app1  10.89.77.21  running    running"; fi
+    ;;
   up) test ! -e is-broken && touch is-up ;;
-  down) rm -f is-up ;;
+  down) rm -f is-up is-partly-up ;;
 esac
 """
 
@@ -58,6 +62,13 @@ def test_it_keeps_a_lab_that_was_up(checkout: Path) -> None:
 
     assert with_lab(checkout, "exit 7") == 7
     assert calls(checkout) == ["status"]
+
+
+def test_it_repairs_a_lab_that_was_partly_up_and_keeps_it(checkout: Path) -> None:
+    (checkout / "is-partly-up").touch()
+
+    assert with_lab(checkout, "true") == 0
+    assert calls(checkout) == ["status", "up"]
 
 
 def test_a_lab_that_does_not_come_up_is_cleared_away_and_nothing_runs(checkout: Path) -> None:
