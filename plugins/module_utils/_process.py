@@ -9,9 +9,10 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import IO, Protocol
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import CommandFailed, TimedOut
 
@@ -101,3 +102,34 @@ class SystemRunner:
                 facts={"command": list(argv), "timeout_s": timeout_s, "stderr": stderr.strip()[-2000:]},
             ) from error
         return Completed(tuple(argv), process.returncode, stdout, stderr)
+
+
+@contextmanager
+def streaming(
+    argv: Sequence[str], *, stderr: IO[bytes], env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program whose output is too large to be held, and read as it comes from ``process.stdout``.
+
+    It runs in a process group that dies with us, and is killed when the block is left before it has ended.
+
+    :param stderr: a file for its messages: a pipe that nobody reads would stop it.
+    :raises CommandFailed: it can't be started.
+    """
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+    except OSError as error:
+        raise CommandFailed(argv, None, str(error)) from error
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)

@@ -10,8 +10,8 @@ module: lb_drain
 short_description: Take servers out of a balancer's pool and bring them back without losing a request
 version_added: 0.1.0
 description:
-  - Takes servers out of a pool when their last request has ended, and brings them back when the balancer's own
-    health check is content.
+  - Takes servers out of a pool when their last request has ended, and brings them back when the balancer's own health
+    check is content.
   - Nothing is believed because it was ordered. Every answer of the balancer is judged, every order is read back.
   - Refuses before it changes anything when a name is unknown, when rights are missing, or when too few healthy
     servers would be left.
@@ -61,11 +61,11 @@ options:
     required: true
   state:
     description:
-      - V(drained) lets no new session on to the servers, waits until none is open, and leaves them in C(DRAIN).
-        Their health checks go on. Clients with a persistence cookie still reach them.
+      - V(drained) lets no new session on to the servers, waits until none is open, and leaves them in C(DRAIN). Their
+        health checks go on. Clients with a persistence cookie still reach them.
       - V(maintenance) does the same, then leaves them in C(MAINT), where no client reaches them and no check is made.
-      - V(ready) starts the health checks, waits for their success, gives the servers their configured weight and
-        new sessions, and waits until they are exactly C(UP).
+      - V(ready) starts the health checks, waits for their success, gives the servers their configured weight and new
+        sessions, and waits until they are exactly C(UP).
     type: str
     choices: [drained, ready, maintenance]
     required: true
@@ -100,8 +100,8 @@ options:
     default: 0.5
   min_healthy:
     description:
-      - How many other servers of the pool must serve without those that are taken out.
-        A number, or a share of the pool such as V(50%), rounded up.
+      - How many other servers of the pool must serve without those that are taken out. A number, or a share of the
+        pool such as V(50%), rounded up.
       - Serving means ready, exactly C(UP), and a weight above 0. The pool is counted without servers in maintenance
         and without backups.
       - A server that does not serve can always be taken out.
@@ -121,15 +121,15 @@ options:
         C(server-state-file), with C(load-server-state-from-file global) in its configuration.
     type: path
 notes:
-  - HAProxy takes the B(port) of each server, and the address of one that is given by name, from the state file and
-    no longer from its configuration. After changing these in the configuration, delete that server's line from the
-    state file before the reload.
+  - HAProxy takes the B(port) of each server, and the address of one that is given by name, from the state file and no
+    longer from its configuration. After changing these in the configuration, delete that server's line from the state
+    file before the reload.
   - One line that HAProxy can't read makes it ignore the whole state file, with only a warning in its log.
-  - After a reload the old process finishes its sessions unseen. A reload while sessions end is noticed, and the
-    task fails.
+  - After a reload the old process finishes its sessions unseen. A reload while sessions end is noticed, and the task
+    fails.
   - Two tasks on one balancer are kept apart by a lock on the directory of the UNIX socket, else of O(state_file).
-  - With C(fall 1) HAProxy calls a server healthy as soon as it leaves maintenance, before any check. Such a
-    server's health is set to down first, so that a check must pass.
+  - With C(fall 1) HAProxy calls a server healthy as soon as it leaves maintenance, before any check. Such a server's
+    health is set to down first, so that a check must pass.
 """
 
 EXAMPLES = r"""

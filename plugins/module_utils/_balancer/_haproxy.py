@@ -67,13 +67,17 @@ class SocketSender:
         try:
             with self._connect() as connection:
                 connection.sendall(f"{command}\n".encode())
-                return b"".join(iter(lambda: connection.recv(65536), b"")).decode("utf-8", "replace")
+                answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode("utf-8", "replace")
+            # Every answer ends with an empty line. One that does not comes from a process that was killed meanwhile.
+            if answer != "\n" and not answer.endswith("\n\n"):
+                raise ConnectionResetError("the connection was closed in the middle of the answer")
         except OSError as error:
             raise BalancerUnreachable(
                 f"HAProxy gave no answer on {self._text} to '{command}': {error}",
                 remedy=self._remedy(error),
                 facts={"socket": self._text, "command": command},
             ) from error
+        return answer
 
     def _connect(self) -> socket.socket:
         if not isinstance(self._address, str):

@@ -9,6 +9,7 @@ import csv
 import io
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -266,9 +267,10 @@ def test_addresses_that_are_none(text: str) -> None:
         parse_address(text)
 
 
-def test_the_sender_reads_the_whole_answer(tmp_path: Path) -> None:
-    path = str(tmp_path / "s")
-    answer = b"x" * 200_000
+@contextlib.contextmanager
+def answering(path: str, answer: bytes) -> Iterator[list[bytes]]:
+    """A socket that takes one command and answers; yields what it got."""
+    got: list[bytes] = []
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
@@ -276,13 +278,36 @@ def test_the_sender_reads_the_whole_answer(tmp_path: Path) -> None:
         def serve() -> None:
             connection, _ = server.accept()
             with connection:
-                assert connection.recv(100) == b"show info\n"
+                got.append(connection.recv(100))
                 connection.sendall(answer)
 
         thread = threading.Thread(target=serve)
         thread.start()
-        assert SocketSender(path)("show info") == answer.decode()
+        yield got
         thread.join()
+
+
+def test_the_sender_reads_the_whole_answer(tmp_path: Path) -> None:
+    answer = b"x" * 200_000 + b"\n\n"
+    with answering(str(tmp_path / "s"), answer) as got:
+        assert SocketSender(str(tmp_path / "s"))("show info") == answer.decode()
+    assert got == [b"show info\n"]
+
+
+@pytest.mark.parametrize("answer", [b"", b"# pxname,svname", b"Pid: 12\n"])
+def test_an_answer_that_is_cut_is_none(tmp_path: Path, answer: bytes) -> None:
+    # HAProxy was killed meanwhile. To an order, no answer at all would look like success.
+    with (
+        answering(str(tmp_path / "s"), answer),
+        pytest.raises(BalancerUnreachable, match="the connection was closed in the middle of the answer"),
+    ):
+        SocketSender(str(tmp_path / "s"))("set server shop/a state drain")
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED.iterdir()), ids=lambda path: path.stem)
+def test_every_recorded_answer_ends_with_an_empty_line(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text == "\n" or text.endswith("\n\n")
 
 
 def test_a_socket_that_is_not_there(tmp_path: Path) -> None:

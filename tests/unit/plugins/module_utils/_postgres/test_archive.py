@@ -1,0 +1,128 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.slipway.django.plugins.module_utils._errors import CommandFailed, TimedOut
+from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
+from ansible_collections.slipway.django.plugins.module_utils._postgres import _archive as archives
+from ansible_collections.slipway.django.plugins.module_utils._postgres._archive import (
+    Damaged,
+    NoSpace,
+    SystemDumper,
+    require_digest,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+# A program in pg_dump's place: what it does is its last argument.
+PROGRAM = [sys.executable, "-S", "-c"]
+
+
+def dumper() -> SystemDumper:
+    return SystemDumper(SystemClock())
+
+
+def test_the_output_is_written_whole_and_digested(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    code = "import sys, os; sys.stdout.write('x' * 3000000 + os.environ['TAIL']); sys.stderr.write('a warning')"
+    written = dumper().dump([*PROGRAM, code], {"TAIL": "end"}, str(path), timeout_s=30)
+    data = b"x" * 3_000_000 + b"end"
+    assert path.read_bytes() == data
+    assert (written.bytes, written.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert written.messages == "a warning"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_status_other_than_zero_fails_however_much_was_written(tmp_path: Path) -> None:
+    code = "import sys; print('x' * 1000); sys.exit('out of shared memory')"
+    with pytest.raises(CommandFailed) as caught:
+        dumper().dump([*PROGRAM, code], {}, str(tmp_path / "a"), timeout_s=30)
+    assert (caught.value.returncode, caught.value.stderr) == (1, "out of shared memory")
+
+
+def test_a_program_that_is_killed_fails(tmp_path: Path) -> None:
+    code = "import os, sys; print('x', flush=True); os.kill(os.getpid(), 9)"
+    with pytest.raises(CommandFailed, match="ended with status -9"):
+        dumper().dump([*PROGRAM, code], {}, str(tmp_path / "a"), timeout_s=30)
+
+
+def test_a_program_that_hangs_is_killed_at_the_deadline(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    with pytest.raises(TimedOut, match="had not ended at its deadline and was killed"):
+        dumper().dump([*PROGRAM, code], {}, str(tmp_path / "a"), timeout_s=1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_a_program_that_closes_its_output_and_stays_is_killed_too(tmp_path: Path) -> None:
+    code = "import os, time; os.close(1); time.sleep(60)"
+    with pytest.raises(TimedOut, match="closed its output and did not end before its deadline"):
+        dumper().dump([*PROGRAM, code], {}, str(tmp_path / "a"), timeout_s=0.5)
+
+
+def test_an_archive_is_never_written_over_another(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"yesterday's")
+    with pytest.raises(FileExistsError):
+        dumper().dump([*PROGRAM, "print()"], {}, str(tmp_path / "a"), timeout_s=30)
+    assert (tmp_path / "a").read_bytes() == b"yesterday's"
+
+
+def test_a_volume_that_gets_full_stops_the_dump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_LOOK_AT_SPACE_EVERY", 1 << 20)
+    monkeypatch.setattr(archives, "free", lambda _path: 10)
+    monkeypatch.setattr(archives, "reserve", lambda _path: 11)
+    with pytest.raises(NoSpace, match=r"fewer than 11 bytes are free in"):
+        dumper().dump([*PROGRAM, "while True: print('x' * 100000)"], {}, str(tmp_path / "a"), timeout_s=30)
+
+
+def test_a_write_that_fails_says_so() -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    with open("/dev/full", "wb", buffering=0) as target, pytest.raises(NoSpace, match="No space left on device"):
+        archives._write(target, b"x")
+
+
+def test_the_program_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="could not be started"):
+        dumper().dump(["/nowhere/pg_dump"], {}, str(tmp_path / "a"), timeout_s=30)
+
+
+@given(st.binary(min_size=1, max_size=300), st.data())
+def test_any_flipped_bit_is_found(data: bytes, draw: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        refuse_flipped(Path(directory) / "a", data, draw)
+
+
+def refuse_flipped(path: Path, data: bytes, draw: st.DataObject) -> None:
+    place = draw.draw(st.integers(0, len(data) - 1))
+    flipped = bytearray(data)
+    flipped[place] ^= 1 << draw.draw(st.integers(0, 7))
+    digest = hashlib.sha256(data).hexdigest()
+    path.write_bytes(data)
+    require_digest(str(path), len(data), digest, untouched="", remedy="")
+    path.write_bytes(flipped)
+    with pytest.raises(Damaged) as caught:
+        require_digest(str(path), len(data), digest, untouched="It was left", remedy="Bring another")
+    assert f"is damaged: expected {len(data)} bytes with SHA-256 {digest}" in caught.value.message
+    assert caught.value.message.endswith("It was left. Bring another.")
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_a_cut_archive_is_found_without_reading_it(tmp_path: Path, left: int) -> None:
+    (tmp_path / "a").write_bytes(b"x" * left)
+    with pytest.raises(Damaged, match=f"found {left} bytes"):
+        require_digest(str(tmp_path / "a"), 4, "00", untouched="", remedy="")
+
+
+def test_an_archive_that_is_gone_is_found(tmp_path: Path) -> None:
+    with pytest.raises(Damaged, match="can't be read: No such file or directory"):
+        require_digest(str(tmp_path / "a"), 4, "00", untouched="", remedy="")
