@@ -194,5 +194,11 @@ class DjangoSite:
         )
         return [name for (name,) in rows]
 
+    def django_version(self) -> tuple[int, ...]:
+        """Version of the Django in the release's virtual environment."""
+        program = "import django; print(*django.VERSION[:2])"
+        python = str(self.release / "venv" / "bin" / "python")
+        return tuple(map(int, subprocess.check_output([python, "-c", program], text=True).split()))
+
     def options(self, state: str, **more: Any) -> dict[str, Any]:
         return {"state": state, "release_path": str(self.release), **more}

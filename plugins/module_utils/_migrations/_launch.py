@@ -30,8 +30,9 @@ _SETTINGS = re.compile(r"""setdefault\(\s*["']DJANGO_SETTINGS_MODULE["']\s*,\s*[
 _SECRET_NAME = re.compile(
     r"PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|DSN|UR[IL]|SALT|PRIVATE|COOKIE|SIGN", re.IGNORECASE
 )
-# A value of this length in a plan is no name of a table by chance.
+# A value of this length in a plan is no name of a table by chance. Where things are is no secret, and needed to mend.
 _LONG = 12
+_PLACE_NAME = re.compile(r"(HOSTS?|NAME|USER|PORT|ROOT|DIR|PATH|MODULE)$", re.IGNORECASE)
 _STDERR = 4000
 _AFTERWARDS = (
     "What was atomic is rolled back by the server. Run again: it continues with what is not applied, and refuses with"
@@ -188,7 +189,11 @@ def _tail(text: str, redact: Callable[[str], str]) -> str:
 
 def _secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables to keep out of plans too, where a short word such as the site's name must stay readable."""
-    return {name: value for name, value in environment.items() if _SECRET_NAME.search(name) or len(value) >= _LONG}
+    return {name: value for name, value in environment.items() if _is_secret(name, value)}
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return bool(_SECRET_NAME.search(name)) or (len(value) >= _LONG and not _PLACE_NAME.search(name))
 
 
 def _clean(value: Any, redact: Callable[[str], str]) -> Any:
