@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HAPROXY = "/usr/sbin/haproxy"
+# Another version than the one that is installed: HAPROXY=/path/to/haproxy.
+HAPROXY = os.environ.get("HAPROXY", "/usr/sbin/haproxy")
 
 
 def free_port() -> int:
