@@ -41,10 +41,7 @@ def _plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     yield f"deployment {deployment['id']}, attempt {deployment['attempt']}, of site {plan['site']}"
     yield f"version    {plan['version']} = commit {target['commit'][:12]} = release {target['name']}"
     yield f"from       {origin.get('version') or 'nothing: the first deployment'} {origin.get('release') or ''}".rstrip()
-    commits = plan["commits"]
-    yield f"commits    {len(commits)}"
-    for commit in commits:
-        yield f"           {commit['id'][:12]} {commit['subject']}"
+    yield from _commit_lines(plan["changes"])
     migrations = plan["migrations"]
     yield "migrations none" if not migrations else "migrations"
     for line in migrations:
@@ -53,7 +50,23 @@ def _plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     size = batch_size(plan["batch"], len(hosts))
     yield f"batches    {_batches(hosts, size)}"
     back = origin.get("release")
-    yield f"way back   to {back}, by itself when a gate fails" if back else "way back   none: the new release would be taken out"
+    yield (
+        f"way back   to {back}, by itself when a gate fails"
+        if back
+        else "way back   none: the new release would be taken out"
+    )
+
+
+def _commit_lines(changes: Mapping[str, Any]) -> Iterator[str]:
+    if not changes.get("commits_known"):
+        yield f"commits    unknown: {changes.get('commits_reason') or 'nobody has said'}"
+        return
+    commits, removed = changes["commits"], changes["commits_removed"]
+    yield f"commits    {len(commits)}" + (f", and {len(removed)} that it no longer has" if removed else "")
+    for commit in commits:
+        yield f"           {commit['id'][:12]} {commit['subject']}"
+    for commit in removed:
+        yield f"         - {commit['id'][:12]} {commit['subject']}"
 
 
 def _went_back(story: Mapping[str, Any]) -> str:
@@ -107,6 +120,8 @@ def judge(story: Mapping[str, Any]) -> Verdict:
     if story["return_failure"]:
         sentences.append(f"The way back is not whole: {story['return_failure']}")
     sentences.extend(_left_over(story))
+    if story["check_mode"]:
+        sentences.append("Check mode: nothing was changed, this is what a run would begin with")
     if verdict in ("rolled_back", "failed"):
         sentences.append("Correct the cause and run the same command again; it goes on from where the site is now")
     success = verdict in ("whole", "completed_with_errors")

@@ -90,7 +90,9 @@ def checklist(host: Host, wanted: Wanted) -> Iterable[Row]:
     yield Row("user", user is not None, "exists" if user is not None else "missing", f"user {wanted.user}")
     free = host.free_mib(wanted.root)
     seen = "no such directory" if free is None else f"{free} MiB free"
-    yield Row("disk", free is not None and free >= wanted.free_mib, seen, f"{wanted.free_mib} MiB free at {wanted.root}")
+    yield Row(
+        "disk", free is not None and free >= wanted.free_mib, seen, f"{wanted.free_mib} MiB free at {wanted.root}"
+    )
     for path in wanted.directories:
         owner = host.owner_id(path)
         seen = "no such directory" if owner is None else f"owned by user id {owner}"

@@ -23,6 +23,7 @@ GOOD: dict[str, Any] = {
     "not_withdrawn": [],
     "workers_failed": [],
     "errors": [],
+    "check_mode": False,
 }
 WENT_BACK = {"failure": FAILURE, "returned": {"release": "aaaabbbbcccc-05060708"}}
 
@@ -31,6 +32,7 @@ WENT_BACK = {"failure": FAILURE, "returned": {"release": "aaaabbbbcccc-05060708"
     ("change", "verdict", "success", "words"),
     [
         ({}, "whole", True, "(3f2a9c1d2e4f-01020304): whole."),
+        ({"check_mode": True}, "whole", True, "Check mode: nothing was changed, this is what a run would begin with."),
         ({"errors": ["disk full"]}, "completed_with_errors", True, "After the rollout: disk full."),
         (
             {"failure": FAILURE},
@@ -93,7 +95,11 @@ PLAN: dict[str, Any] = {
     "hosts": ["app1", "app2", "app3"],
     "batch": 2,
     "workers": ["app1"],
-    "commits": [{"id": "3f2a9c1d2e4f" + "0" * 28, "subject": "Show the discount"}],
+    "changes": {
+        "commits_known": True,
+        "commits": [{"id": "3f2a9c1d2e4f" + "0" * 28, "subject": "Show the discount"}],
+        "commits_removed": [],
+    },
     "migrations": ["shop.0002 add column: expand"],
 }
 
@@ -111,6 +117,18 @@ def test_the_plan_names_everything_that_will_happen() -> None:
         "batches    app1, app2 | app3",
         "way back   to aaaabbbbcccc-05060708, by itself when a gate fails",
     ]
+
+
+def test_commits_that_are_not_known_are_not_told_as_none() -> None:
+    lines = plan_lines({**PLAN, "changes": {"commits_known": False, "commits_reason": "the commit is gone"}})
+    assert "commits    unknown: the commit is gone" in lines
+
+
+def test_commits_that_the_version_no_longer_has_are_told() -> None:
+    changes = {**PLAN["changes"], "commits": [], "commits_removed": PLAN["changes"]["commits"]}
+    lines = plan_lines({**PLAN, "changes": changes})
+    assert "commits    0, and 1 that it no longer has" in lines
+    assert "         - 3f2a9c1d2e4f Show the discount" in lines
 
 
 def test_the_first_deployment_says_that_it_has_no_way_back() -> None:
