@@ -74,7 +74,9 @@ def test_a_task_gives_options_that_its_module_has() -> None:
         if options and module not in TAKES_ANY_OPTION
     ]
     ours = {f"slipway.django.{path.stem}" for path in MODULES}
-    known = documented({module for _where, module, _ in given if module in ours or not module.startswith("slipway.")})
+    known = documented(
+        {module for _where, module, _options in given if module in ours or not module.startswith("slipway.")}
+    )
 
     assert [
         f"{where}: {module}: {wrong}"
