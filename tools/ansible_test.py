@@ -26,8 +26,8 @@ HOME = WORK / "home"
 COLLECTION = WORK / "ansible_collections" / "slipway" / "django"
 OUTPUT = COLLECTION / "tests" / "output"  # its environments are worth keeping: half a minute
 
-# What is not shipped: ruff and mypy look at it. The rules of sanity are for code that runs on servers; among others they
-# refuse `_` as a name and links to folders.
+# What is not shipped: ruff and mypy look at it. The rules of sanity are for code that runs on servers; they refuse `_`
+# as a name and links to folders, for example.
 LEFT_OUT = (".ci/", "benchmarks/", "extensions/", "lab/", "tests/e2e/", "tests/integration/", "tests/unit/", "tools/")
 
 # ansible-test downloads a script that installs pip. This one takes its place and needs no network: ensurepip, in a
