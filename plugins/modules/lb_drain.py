@@ -30,7 +30,7 @@ attributes:
     description: A second run with the same options changes nothing.
     support: full
     details: Judged by what the servers are told and by their weight. A second run still waits until no session is
-    left.
+      left.
   platform:
     description: Systems that it runs on.
     support: full
