@@ -129,6 +129,14 @@ class Running:
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
         self._reader.start()
 
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Leave no controller behind: one that still runs is killed."""
+        if self._process.poll() is None:
+            self.kill()
+
     @property
     def pid(self) -> int:
         """The controller's process id, which is its process group's too."""
@@ -202,9 +210,6 @@ class Running:
             raise LabError(
                 f"{' '.join(self._argv)} did not end within {timeout_s:g} s; its last lines:\n{tail}"
             ) from None
-        except BaseException:
-            self.kill()
-            raise
         return self._finish(10)
 
     def _finish(self, patience_s: float) -> Run:
@@ -313,7 +318,7 @@ class Project:
         timeout_s: float = LIMIT_S,
     ) -> Run:
         """Run a playbook in the foreground, its output streamed to standard output, whatever its status."""
-        running = self.start(
+        with self.start(
             playbook, extra=extra, check=check, verbosity=verbosity, arguments=arguments, echo=True, host_starts=False
-        )
-        return running.wait(timeout_s)
+        ) as running:
+            return running.wait(timeout_s)

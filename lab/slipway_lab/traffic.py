@@ -113,6 +113,14 @@ class Load:
         self._run = run
         self._folder = f"{_RUNS}/{run}"
 
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Leave no load behind."""
+        if self.running():
+            self._fleet.try_run(HOST, "systemctl", "kill", "--signal=KILL", self._unit)
+
     @property
     def _unit(self) -> str:
         return f"load-{self._run}.service"
@@ -145,6 +153,20 @@ class Load:
         if not summary.strip():
             raise LabError(f"the load left no summary: {self._said()}")
         return Figures(json.loads(summary), self._compare())
+
+    def confirmed(self, accepted: int, timeout_s: float = 60) -> int:
+        """How many of the orders a worker has confirmed; waits until that many are, or the time is over."""
+        query = f"SELECT count(DISTINCT reference) FROM shop_taskrun WHERE reference LIKE '{self._prefix}%'"
+        deadline = time.monotonic() + timeout_s
+        while True:
+            done = int(self._fleet.psql(query)[0])
+            if done >= accepted or time.monotonic() > deadline:
+                return done
+            time.sleep(1)
+
+    @property
+    def _prefix(self) -> str:
+        return order_files.prefix(self._run)
 
     def failures(self) -> list[dict[str, Any]]:
         """Each failed request, as the generator wrote it down."""

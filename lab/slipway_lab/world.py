@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .engine import Engine
+from .errors import LabError
 from .fleet import Fleet
 from .lab import Lab
 from .project import Project
@@ -32,13 +33,44 @@ class World:
     project: Project
     talk: Talk
 
-    def ready(self, *, keep_releases: bool = False) -> None:
-        """Bring the servers up, provisioned, with nothing deployed; make the project anew."""
+    def prepare(self) -> None:
+        """Bring the servers up and provisioned, whatever is deployed on them; make the project anew."""
         self.lab.up([])
         self.project.make()
         if not self.fleet.is_provisioned():
             self.project.run("provision.yml").check()
+
+    def ready(self, *, keep_releases: bool = False) -> None:
+        """The same, with nothing deployed."""
+        self.prepare()
         self.fleet.reset_site(keep_releases=keep_releases)
+
+    def at_v1(self) -> str:
+        """Bring the site to v1 with v1's schema, the load's user and data; return v1's release.
+
+        Does only what is missing, so that tests one after another don't each pay for it.
+        """
+        self.prepare()
+        if not self._is_whole_on("v1"):
+            self.ready(keep_releases=True)
+            self.deploy("v1")
+        release = self.fleet.release_of("v1")
+        if "shop.0002_order_channel" in self.fleet.migrations():
+            self.fleet.undo_migrations(self.fleet.release_of("v2"))
+        self.fleet.fill(release)
+        return release
+
+    def _is_whole_on(self, version: str) -> bool:
+        """Whether each application server serves this version and nothing else, and no deployment is open."""
+        try:
+            wanted = [self.fleet.release_of(version)]
+        except LabError:
+            return False
+        records, servers = self.fleet.records(), self.fleet.servers()
+        closed = bool(records) and records[-1]["verdict"] == "whole"
+        serving = [name for name, server in servers.items() if server.has_traffic]
+        each = sorted(name.partition("-")[0] for name in serving) == sorted(self.fleet.apps)
+        return closed and each and all(found == wanted for found in self.fleet.releases().values())
 
     def deploy(self, version: str, **extra: str) -> float:
         """Deploy a version in the foreground and return the seconds that it took.

@@ -1,0 +1,154 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a campaign has shown, written down with its date, versions and machine: ``docs/proof/zero-loss.md``."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import process
+from .fleet import Fleet
+from .project import controller_environment
+from .rounds import Round, shortfalls
+from .settings import Settings
+from .traffic import Figures
+
+# What is asked on which host, and what finds the version in the answer.
+_PROGRAMS = (
+    ("Debian", "app1", ("cat", "/etc/debian_version")),
+    ("systemd", "app1", ("systemctl", "--version")),
+    ("Python", "app1", ("python3", "--version")),
+    ("HAProxy", "lb1", ("haproxy", "-v")),
+    ("nginx", "app1", ("sh", "-c", "nginx -v 2>&1")),
+    ("PostgreSQL", "db1", ("psql", "--version")),
+    ("Redis", "db1", ("redis-server", "--version")),
+)
+_COLUMNS = (
+    *("round", "deploy s", "back s", "sent", "per s", "failed", "cut"),
+    *("p50 ms", "p99 ms", "orders", "lost", "doubled", "confirmed"),
+)
+_PAGE = """# No request, answer or order is lost
+
+Written by `make proof` (`tests/proof/test_zero_loss.py`).
+
+**{verdict}: {rounds} deployments of v2 over v1 with its migrations and as many ways back, {sent} requests,
+{accepted} orders.**
+
+Each round: `ansible-playbook deploy.yml -i prod -e slipway_version=v2`, then `rollback.yml`, on three servers behind
+one balancer, under load that is open loop and never retries (`lab/load/README.md`). A drained service is stopped with
+SIGKILL, so that a drain that ends too early costs requests. Between the rounds the migrations are undone, so that each
+deployment applies them. Orders are looked up in the database afterwards.
+
+{table}
+
+`failed` counts every request without the answer it should have had, `cut` answers that ended in the middle, `confirmed`
+the orders whose task a worker has done. `v1` and `v2`: answers of each release by app1, app2, app3.
+
+## The control
+
+The same load while the live web service of each host is restarted, one host after another, without a drain:
+**{control}** ({kinds}), {cut} were cut.
+
+## Circumstances
+
+{date}, commit {commit}. {versions}.
+Machine: {machine}.
+"""
+_VERSION = re.compile(r"\d+(?:\.\d+)*")
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """When, with what and on what a campaign ran."""
+
+    date: str
+    commit: str
+    versions: dict[str, str]
+    machine: str
+
+
+def circumstances(settings: Settings, fleet: Fleet) -> Circumstances:
+    """Ask the checkout, the hosts and this machine."""
+    versions = {"ansible-core": _ansible(settings)}
+    for name, host, argv in _PROGRAMS:
+        versions[name] = _first_version(fleet.run(host, *argv))
+    return Circumstances(time.strftime("%Y-%m-%d", time.gmtime()), _commit(settings.checkout), versions, _machine())
+
+
+def _first_version(text: str) -> str:
+    found = _VERSION.search(text)
+    return found[0] if found else "unknown"
+
+
+def _ansible(settings: Settings) -> str:
+    env = controller_environment(settings, os.environ)
+    return _first_version(
+        process.run([str(settings.checkout / ".venv/bin/ansible"), "--version"], env=env).check().stdout
+    )
+
+
+def _commit(checkout: Path) -> str:
+    head = process.run(["git", "-C", str(checkout), "rev-parse", "--short=12", "HEAD"]).check().stdout.strip()
+    paths = ("playbooks", "roles", "plugins")
+    changed = process.run(["git", "-C", str(checkout), "status", "--porcelain", "--", *paths]).check().stdout
+    return f"{head}, with changes that are not committed" if changed.strip() else head
+
+
+def _machine() -> str:
+    memory = re.search(r"MemTotal: +(\d+)", Path("/proc/meminfo").read_text(encoding="utf-8"))
+    model = re.search(r"model name\s*: *(.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    gib = round(int(memory[1]) / 2**20) if memory else 0
+    name = model[1] if model else os.uname().machine
+    return f"{os.cpu_count()} cores ({name}), {gib} GiB, Linux {os.uname().release}; all servers and the load on it"
+
+
+def render_zero_loss(seen: Circumstances, rounds: Sequence[Round], control: Figures) -> str:
+    """The page. Pure."""
+    broken = [f"round {number}: {what}" for number, one in enumerate(rounds, 1) for what in shortfalls(one)]
+    return _PAGE.format(
+        verdict="Nothing was lost" if not broken else "NOT as promised: " + "; ".join(broken),
+        rounds=len(rounds),
+        sent=sum(one.figures.sent for one in rounds),
+        accepted=sum(one.figures.orders.accepted for one in rounds),
+        table="\n".join(_table(rounds)),
+        control=f"{control.failed} of {control.sent} requests failed",
+        kinds=", ".join(f"{count} {name}" for name, count in control.document["failed_by_class"].items()) or "none",
+        cut=control.cut,
+        date=seen.date,
+        commit=seen.commit,
+        versions=", ".join(f"{name} {version}" for name, version in seen.versions.items()),
+        machine=seen.machine,
+    )
+
+
+def _table(rounds: Sequence[Round]) -> list[str]:
+    columns = [*_COLUMNS, "v1", "v2"]
+    rows = ["| " + " | ".join(columns) + " |", "|" + " ---: |" * len(columns)]
+    return rows + [f"| {' | '.join(_row(number, one))} |" for number, one in enumerate(rounds, 1)]
+
+
+def _row(number: int, one: Round) -> list[str]:
+    figures, orders = one.figures, one.figures.orders
+    cells = [
+        number,
+        f"{one.forward.seconds:.0f}",
+        f"{one.back.seconds:.0f}",
+        figures.sent,
+        f"{figures.rate:.0f}",
+        figures.failed,
+        figures.cut,
+        f"{figures.latency_ms('p50'):g}",
+        f"{figures.latency_ms('p99'):g}",
+        orders.accepted,
+        len(orders.lost),
+        len(orders.duplicated),
+        one.confirmed,
+        *(" ".join(str(figures.servers(name).get(host, 0)) for host in one.after) for name in (one.old, one.new)),
+    ]
+    return [str(cell) for cell in cells]
