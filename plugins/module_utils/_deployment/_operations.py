@@ -139,10 +139,6 @@ def _control(params: Mapping[str, Any]) -> Store:
 
 
 def _result(plan: Plan, event: str) -> dict[str, Any]:
-    told = ("attempt", "kind", "version", "commit", "release", "hosts", "actor", "controller", "verdict", "step")
-    facts = {name: plan.deployment[name] for name in told if plan.deployment[name] is not None}
-    origin = plan.deployment["origin"]
-    interrupted = plan.deployment["interrupted"]
     return {
         "changed": plan.changed,
         "msg": plan.reason,
@@ -151,11 +147,20 @@ def _result(plan: Plan, event: str) -> dict[str, Any]:
         "deployment_log": {
             "event": f"deployment.{event}",
             "deployment_id": plan.deployment["id"],
-            **facts,
-            "origin": None if origin is None else {"release": origin["release"], "version": origin["version"]},
-            "interrupted": None if interrupted is None else {key: interrupted[key] for key in ("id", "how", "step")},
+            **{name: plan.deployment[name] for name in _LOGGED[event] if plan.deployment[name] is not None},
         },
     }
+
+
+# What the log needs to hear: all of it at the beginning, then what is new.
+_LOGGED = {
+    "opened": (
+        *("attempt", "kind", "version", "commit", "release", "hosts"),
+        *("actor", "controller", "reason", "origin", "interrupted"),
+    ),
+    "checkpoint": ("step",),
+    "closed": ("version", "release", "origin", "step", "verdict", "close_reason"),
+}
 
 
 def info(root: str, limit: int, clock: Clock) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import signal
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
@@ -32,6 +33,12 @@ def race(root: Path, barrier: Barrier, results: Connection, takeover: str) -> No
         results.send(0)
 
 
+def received(receiver: Connection) -> Any:
+    """What a process sends; one that died without a word must not keep the test waiting."""
+    assert receiver.poll(40), "a process sent nothing"
+    return receiver.recv()
+
+
 def tokens_of_a_race(root: Path, takeover: str = "") -> list[int]:
     """Let all racers open a deployment at once; 0 stands for a refusal."""
     barrier = FORK.Barrier(RACERS)
@@ -41,7 +48,7 @@ def tokens_of_a_race(root: Path, takeover: str = "") -> list[int]:
     ]
     for racer in racers:
         racer.start()
-    tokens = [receiver.recv() for receiver, _sender in pipes]
+    tokens = [received(receiver) for receiver, _sender in pipes]
     for racer in racers:
         racer.join()
     return sorted(tokens)
@@ -106,7 +113,7 @@ def test_a_process_that_hangs_with_the_lock_is_named_and_not_waited_for_for_ever
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(target=hold, args=(str(site.control / ".lock"), sender), daemon=True)
     process.start()
-    receiver.recv()
+    received(receiver)
     waited = []
 
     class Quick(SystemClock):
@@ -145,7 +152,7 @@ def test_without_the_rights_it_says_whose_directory_it_is(tmp_path: Path) -> Non
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(target=open_as_nobody, args=(root, sender), daemon=True)
     process.start()
-    message = receiver.recv()
+    message = received(receiver)
     process.join()
     assert f"may not read or write {root}/control: {root} belongs to {root.owner()}, mode 0555." in message
     assert message.endswith(
