@@ -59,7 +59,7 @@ def run_gate(gate: Gate, probe: Probe, clock: Clock) -> GateResult:
     one is lost for good, or the deadline is there.
     """
     started_at, start = _timestamp(clock), clock.monotonic()
-    samples: list[list[Sample]] = [[] for _ in gate.checks]
+    samples: list[list[Sample]] = [[] for _check in gate.checks]
     if gate.initial_delay_s:
         clock.sleep(gate.initial_delay_s)
 
