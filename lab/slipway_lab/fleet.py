@@ -135,9 +135,9 @@ class Server:
 
 
 def parse_servers(stat: str, state: str, pool: str) -> dict[str, Server]:
-    """Put the two answers of the runtime socket together. Pure.
+    """Put the two answers of the runtime socket together; every server of the pool is in both. Pure.
 
-    :raises LabError: they are not what HAProxy says.
+    :raises LabError: they are not what HAProxy says, or it knows no such pool.
     """
     try:
         rows = list(csv.DictReader(stat.strip().lstrip("# ").splitlines()))
@@ -148,7 +148,7 @@ def parse_servers(stat: str, state: str, pool: str) -> dict[str, Server]:
             for line in lines[2:]
             if (row := dict(zip(names, line.split(), strict=False)))["be_name"] == pool
         }
-        return {
+        servers = {
             row["svname"]: Server(
                 name=row["svname"],
                 status=row["status"],
@@ -160,8 +160,11 @@ def parse_servers(stat: str, state: str, pool: str) -> dict[str, Server]:
             for row in rows
             if row["pxname"] == pool and row["svname"] not in {"FRONTEND", "BACKEND"}
         }
+        if not servers or servers.keys() != admin.keys():
+            raise ValueError(f"{sorted(servers)} and {sorted(admin)} in pool {pool}")
     except (IndexError, KeyError, ValueError) as error:
         raise LabError(f"HAProxy's answer is not understood ({error!r}): {stat[:200]!r}, {state[:200]!r}") from error
+    return servers
 
 
 def normal_schema(dump: str) -> str:

@@ -143,13 +143,14 @@ class Running:
         return self._process.pid
 
     def _read(self, source: IO[bytes]) -> None:
-        for raw in source:
-            text = raw.decode("utf-8", errors="replace").rstrip("\n")
-            if self._echo:
-                print(text, flush=True)
-            with self._more:
-                self._lines.append(Line(time.monotonic() - self._begun, text))
-                self._more.notify_all()
+        with source:
+            for raw in source:
+                text = raw.decode("utf-8", errors="replace").rstrip("\n")
+                if self._echo:
+                    print(text, flush=True)
+                with self._more:
+                    self._lines.append(Line(time.monotonic() - self._begun, text))
+                    self._more.notify_all()
         with self._more:
             self._ended = True
             self._more.notify_all()

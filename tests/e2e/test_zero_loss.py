@@ -1,0 +1,23 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The promise of README.md: no request, no answer and no order is lost by a deployment or by its way back."""
+
+from __future__ import annotations
+
+from slipway_lab import rounds
+from slipway_lab.world import World
+
+
+def test_a_deployment_and_its_way_back_lose_nothing(world: World) -> None:
+    """v1 to v2, with its migrations, and back, under load; a drained service is stopped with SIGKILL."""
+    one = rounds.run_conclusive(world)
+    assert rounds.shortfalls(one) == [], one.figures.headline()
+    assert one.figures.kept_up, one.figures.why_not
+    assert one.figures.rate >= rounds.MIN_RATE
+
+
+def test_without_drain_the_same_load_loses_requests(world: World) -> None:
+    """The control: if nothing were lost here, the zeros above would say nothing."""
+    figures = rounds.restart_without_drain(world)
+    assert figures.failed > 0, f"the load is too weak to notice a restart: {figures.headline()}"

@@ -1,0 +1,26 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The long campaign behind docs/proof/zero-loss.md, which it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slipway_lab import proof, rounds
+from slipway_lab.world import World
+
+ROUNDS = 5
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "proof" / "zero-loss.md"
+
+
+def test_five_deployments_and_their_ways_back_lose_nothing(world: World) -> None:
+    world.ready()
+    shown = [rounds.run_conclusive(world) for _ in range(ROUNDS)]
+    control = rounds.restart_without_drain(world)
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    seen = proof.circumstances(world.settings, world.fleet)
+    PAGE.write_text(proof.render_zero_loss(seen, shown, control), encoding="utf-8")
+    assert [rounds.shortfalls(one) for one in shown] == [[]] * ROUNDS
+    assert [one.figures.why_not for one in shown] == [""] * ROUNDS
+    assert control.failed > 0, control.headline()
