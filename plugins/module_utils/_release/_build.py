@@ -18,6 +18,7 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Comm
 from ansible_collections.slipway.django.plugins.module_utils._process import Completed, Runner
 from ansible_collections.slipway.django.plugins.module_utils._release._layout import ReleasePaths
 from ansible_collections.slipway.django.plugins.module_utils._release._naming import BuildIdentity
+from ansible_collections.slipway.django.plugins.module_utils._release._processes import BUILD_VARIABLE
 
 # Of the module's own process nothing may leak into an interpreter of the release; empty means unset to Python.
 _CLEAN = {"PYTHONPATH": "", "PYTHONHOME": "", "PYTHONDONTWRITEBYTECODE": "", "VIRTUAL_ENV": ""}
@@ -81,6 +82,7 @@ class Builder:
         self._pip: tuple[str, ...] = ("-m", "pip")
         # What the site's own processes will see, and the means of the build (an authority, a proxy) beneath it.
         self._release_environment = {**_CLEAN, **options.environment, **environment, **_inside(paths, environment)}
+        self._build_environment = {**_CLEAN, **_PIP, **_UV, **options.environment, BUILD_VARIABLE: paths.path}
 
     def make_venv(self) -> None:
         """Make the virtual environment at its final place: scripts in it bear that path.
@@ -150,13 +152,13 @@ class Builder:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def _build(self, argv: Sequence[str], cwd: str | None = None) -> None:
-        environment = {**_CLEAN, **_PIP, **_UV, **self._options.environment}
-        _check(self._runner.run(argv, timeout_s=self._options.timeout_s, env=environment, cwd=cwd or self._paths.path))
+        place = cwd or self._paths.path
+        _check(self._runner.run(argv, timeout_s=self._options.timeout_s, env=self._build_environment, cwd=place))
 
 
 def _inside(paths: ReleasePaths, environment: Mapping[str, str]) -> dict[str, str]:
     search = environment.get("PATH", os.environ.get("PATH", os.defpath))
-    return {"PATH": f"{paths.bin}{os.pathsep}{search}", "VIRTUAL_ENV": paths.venv}
+    return {"PATH": f"{paths.bin}{os.pathsep}{search}", "VIRTUAL_ENV": paths.venv, BUILD_VARIABLE: paths.path}
 
 
 def venv_command(options: BuildOptions, paths: ReleasePaths, *, with_pip: bool) -> list[str]:

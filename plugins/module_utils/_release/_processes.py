@@ -1,13 +1,15 @@
 # Copyright (c) 2026 slipway.django contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which releases processes still run from, whatever systemd knows about them."""
+"""Which releases processes still run from, whatever systemd knows about them, and what is left of a dead build."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,7 +17,11 @@ from ansible_collections.slipway.django.plugins.module_utils._release._layout im
 
 T = TypeVar("T")
 
+# In the environment of every process of a build: the directory that it builds.
+BUILD_VARIABLE = "SLIPWAY_BUILD"
+
 _RELEASE_VARIABLE = re.compile(rb"(?:\A|\0)SLIPWAY_RELEASE=([0-9a-f]{12}-[0-9a-f]{8})(?:\0|\Z)")
+_BUILD_VARIABLE = re.compile(rb"(?:\A|\0)SLIPWAY_BUILD=([^\0]*)")
 _UID = re.compile(r"^Uid:\s+(\d+)", re.MULTILINE)
 # Not readable by their own user (prctl PR_SET_DUMPABLE), part of each login, and never part of a release.
 _OF_A_LOGIN = frozenset({"sshd", "sshd-session", "(sd-pam)", "systemd", "sudo", "su", "ssh-agent", "gpg-agent"})
@@ -49,9 +55,7 @@ def running_releases(releases: str, *, proc: str = "/proc", uid: int | None = No
     top = os.path.realpath(releases) + os.sep
     found: dict[str, str] = {}
     unknown: str | None = None
-    for pid in sorted(filter(str.isdigit, os.listdir(proc)), key=int):
-        if pid == "1":
-            continue  # the system's own start, which not even root may look at everywhere
+    for pid in _pids(proc):
         directory = os.path.join(proc, pid)
         names, whole = _releases_of(directory, top)
         for name in names:
@@ -61,13 +65,36 @@ def running_releases(releases: str, *, proc: str = "/proc", uid: int | None = No
     return Running(found, unknown)
 
 
+def end_builders(path: str, *, proc: str = "/proc") -> list[str]:
+    """Kill what is left of a build whose module was killed: workers that wait for their parent for ever.
+
+    Only for who holds the lock of the builds: then no build is alive. Returns what was killed.
+    """
+    killed: list[str] = []
+    for pid in _pids(proc):
+        directory = os.path.join(proc, pid)
+        match = _BUILD_VARIABLE.search(_environment(directory) or b"")
+        if match and match.group(1).decode(errors="replace") == path:
+            killed.append(_title(directory, pid))
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+    return killed
+
+
+def _pids(proc: str) -> Iterator[str]:
+    """All processes but the system's first one, which not even root may look at everywhere."""
+    yield from (pid for pid in sorted(filter(str.isdigit, os.listdir(proc)), key=int) if pid != "1")
+
+
 def _releases_of(directory: str, top: str) -> tuple[set[str], bool]:
     """The releases that one process uses, and whether all of it could be seen."""
     links = [
         _seen(lambda: os.readlink(os.path.join(directory, "cwd"))),
         _seen(lambda: os.readlink(os.path.join(directory, "exe"))),
     ]
-    environment = _seen(lambda: _read(os.path.join(directory, "environ")))
+    environment = _environment(directory)
+    if _BUILD_VARIABLE.search(environment or b""):
+        return set(), True
     names = {link[len(top) :].split(os.sep, 1)[0] for link in links if link and link.startswith(top)}
     match = _RELEASE_VARIABLE.search(environment or b"")
     if match:
@@ -92,6 +119,10 @@ def _is_hidden(directory: str, owner: int) -> bool:
     match = _UID.search(text)
     has_memory = "VmSize:" in text  # the kernel's own threads and zombies have none
     return match is not None and int(match.group(1)) == owner and has_memory and _name(directory) not in _OF_A_LOGIN
+
+
+def _environment(directory: str) -> bytes | None:
+    return _seen(lambda: _read(os.path.join(directory, "environ")))
 
 
 def _name(directory: str) -> str:

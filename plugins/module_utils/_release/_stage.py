@@ -29,7 +29,7 @@ from ansible_collections.slipway.django.plugins.module_utils._release._manifest 
     write_manifest,
 )
 from ansible_collections.slipway.django.plugins.module_utils._release._naming import environment_digest
-from ansible_collections.slipway.django.plugins.module_utils._release._processes import running_releases
+from ansible_collections.slipway.django.plugins.module_utils._release._processes import end_builders, running_releases
 from ansible_collections.slipway.django.plugins.module_utils._release._repository import Git, Mirror
 from ansible_collections.slipway.django.plugins.module_utils._release._scratch import prepare_scratch
 from ansible_collections.slipway.django.plugins.module_utils._release._slots import read_links
@@ -143,13 +143,12 @@ def stage(wanted: Wanted, tools: Tools, *, check_mode: bool) -> Staged:
     check_wanted(wanted)
     if wanted.scratch is not None:
         prepare_scratch(wanted.scratch.root)
-    observed = observe(wanted)
-    plan = plan_stage(wanted, observed)
-    if not plan.changed or (check_mode and wanted.scratch is None):
-        return Staged(plan, observed.manifest, observed.publication)
+    elif check_mode:
+        observed = observe(wanted)
+        return Staged(plan_stage(wanted, observed), observed.manifest, observed.publication)
     os.makedirs(wanted.layout.releases, mode=0o755, exist_ok=True)
+    # A build whose controller died goes on. Looked at without the lock it would be taken for remains.
     with locked(wanted.layout.lock, clock=tools.clock, timeout_s=wanted.build.timeout_s), _umask(0o022):
-        # Once more: a build whose controller died goes on, and may have made just this release.
         observed = observe(wanted)
         plan = plan_stage(wanted, observed)
         return _apply(wanted, plan, observed, tools)
@@ -161,9 +160,8 @@ def observe(wanted: Wanted) -> Observed:
     if not os.path.lexists(paths.path):
         return Observed(present=False)
     manifest = read_manifest(paths.manifest)
-    held = None if wanted.scratch else _held(wanted)
     if manifest is None:
-        return Observed(present=True, held=held)
+        return Observed(present=True, held=_linked(wanted))
     damage = _damage(paths)
     return Observed(
         present=True,
@@ -171,15 +169,17 @@ def observe(wanted: Wanted) -> Observed:
         damage=damage,
         environment=None if damage else read_environment(paths.environment),
         publication=None if damage or wanted.scratch else plan_publication(paths.static, wanted.static_root),
-        held=held,
+        held=_linked(wanted) or (damage and _run(wanted)),
     )
 
 
-def _held(wanted: Wanted) -> str | None:
-    slots = [slot for slot, release in read_links(wanted.root).items() if release == wanted.name]
-    if slots:
-        return f"slot {slots[0]} links to it"
-    return running_releases(wanted.root.releases).reason(wanted.name)
+def _linked(wanted: Wanted) -> str | None:
+    links = {} if wanted.scratch else read_links(wanted.root)
+    return next((f"slot {slot} links to it" for slot, release in links.items() if release == wanted.name), None)
+
+
+def _run(wanted: Wanted) -> str | None:
+    return None if wanted.scratch else running_releases(wanted.root.releases).reason(wanted.name)
 
 
 def _damage(paths: ReleasePaths) -> str | None:
@@ -288,6 +288,7 @@ def _mirror_with_commit(wanted: Wanted, runner: Runner) -> Mirror:
 
 def _lay_out(wanted: Wanted, mirror: Mirror) -> None:
     paths = wanted.paths
+    end_builders(paths.path)
     remove_tree(paths.path)
     os.mkdir(paths.path, 0o750)
     archive = os.path.join(paths.path, ".src.tar")

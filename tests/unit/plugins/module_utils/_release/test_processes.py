@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.django.plugins.module_utils._release._processes import Running, running_releases
+from ansible_collections.slipway.django.plugins.module_utils._release._processes import (
+    Running,
+    end_builders,
+    running_releases,
+)
 
 RELEASE = "0123456789ab-01234567"
 OTHER = "ba9876543210-76543210"
@@ -78,6 +82,23 @@ def test_a_process_that_can_not_be_looked_at_may_run_from_any_release(proc: Fake
 def test_the_first_process_is_no_part_of_a_release(proc: FakeProc) -> None:
     proc.add(1, name="init", readable=False)
     assert proc.running() == Running({})
+
+
+def test_a_process_of_a_build_does_not_count(proc: FakeProc) -> None:
+    environ = f"SLIPWAY_BUILD={proc.releases}/{RELEASE}\0SLIPWAY_RELEASE={RELEASE}\0"
+    proc.add(10, cwd=f"{proc.releases}/{RELEASE}", environ=environ)
+    assert proc.running() == Running({})
+
+
+def test_only_what_builds_this_release_is_ended(proc: FakeProc, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr("os.kill", lambda pid, _: killed.append(pid))
+    proc.add(10, environ=f"A=b\0SLIPWAY_BUILD={proc.releases}/{RELEASE}\0")
+    proc.add(11, environ=f"SLIPWAY_BUILD=/scratch/{RELEASE}\0")
+    proc.add(12, cwd=f"{proc.releases}/{RELEASE}", environ=f"SLIPWAY_RELEASE={RELEASE}\0")
+    proc.add(13, readable=False)
+    assert end_builders(f"{proc.releases}/{RELEASE}", proc=str(proc.path)) == ["process 10 (python3)"]
+    assert killed == [10]
 
 
 @pytest.mark.parametrize(("name", "uid"), [("sshd", OWNER), ("(sd-pam)", OWNER), ("postgres", 7)])

@@ -18,7 +18,7 @@ from ansible_collections.slipway.django.plugins.module_utils._release._static im
     stale_names,
     static_names,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 HASHED = "css/base.0123456789ab.css"
@@ -182,6 +182,7 @@ def test_a_root_that_is_not_there_has_nothing_stale(tmp_path: Path) -> None:
     assert static_names(str(tmp_path / "none")) == frozenset()
 
 
+@settings(max_examples=25)  # each makes files
 @given(
     st.lists(
         st.dictionaries(st.sampled_from([HASHED, "x.css", "d/y.css", "d/z.cccccccccccc.js"]), st.just("same")),
