@@ -88,7 +88,7 @@ sanity: venv
 # must be allowed to run there, as they are not in Docker's /dev/shm.
 MEMORY = $(shell probe=/dev/shm/slipway-$$$$; cp /bin/true $$probe && $$probe && echo /dev/shm; rm -f $$probe)
 test-unit: venv ## unit tests, below a minute
-	PYTEST_DEBUG_TEMPROOT=$(or $(MEMORY),/tmp) pytest tests/unit
+	PYTEST_DEBUG_TEMPROOT=$(or $(MEMORY),/tmp) pytest -n 2 --dist worksteal tests/unit
 
 .PHONY: test test-molecule test-integration test-e2e proof
 test: ## all of it: lint, unit, and with the lab up Molecule, integration, end to end
