@@ -105,6 +105,12 @@ def test_one_lost_check_ends_the_gate_and_the_others_keep_their_own_word() -> No
     assert result.decision.verdict is GateVerdict.ROLLBACK
 
 
+def test_a_gate_that_ended_early_does_not_judge_the_others_as_if_their_time_were_over() -> None:
+    result, _servers, _clock = run(gate("a", "b"), "b", "w")
+    assert [row.decision.code for row in result.checks] == ["waiting", "wrong_release"]
+    assert result.decision.code == "wrong_release"
+
+
 def test_slow_answers_do_not_lengthen_the_gate() -> None:
     _result, servers, clock = run(gate(), "b", takes_s=5.0)
     assert clock.elapsed == 60.0

@@ -376,8 +376,10 @@ def test_a_slow_end_is_waited_for(live: Stage) -> None:
 def test_an_end_that_does_not_come_is_said_with_its_process(live: Stage) -> None:
     live.call()
     live.played.stopping["shop-web@blue.service"] = []
+    before = live.clock.elapsed
     with pytest.raises(TimedOut) as failure:
         live.call("live", stop_timeout=10.0)
+    assert live.clock.elapsed - before == pytest.approx(10.0)
     assert failure.value.message == (
         "shop-web@blue.service is still deactivating (stop-sigterm), process 101, 10 s after its stop. "
         "systemd goes on stopping it. "
