@@ -71,8 +71,9 @@ class Server:
 
     @property
     def receiving(self) -> bool:
-        """True when new requests go to it, also while its checks have begun to fail."""
-        return self.serving or (self.admin is Admin.READY and self.status.startswith("UP ") and self.weight > 0)
+        """True when new requests go to it, also while it is not known to be well."""
+        unsure = self.status.startswith("UP ") or self.status == "no check"
+        return self.serving or (self.admin is Admin.READY and unsure and self.weight > 0 and not self.backup)
 
     def as_dict(self) -> dict[str, object]:
         """The values for results and facts."""
@@ -131,8 +132,12 @@ class Pool:
 
     def in_and_out(self) -> str:
         """Who serves and who does not, in one sentence for people."""
-        out = ", ".join(f"{server.name} ({server.status})" for server in self.servers if not server.serving)
-        return f"In pool {self.name} now serving: {', '.join(self.serving) or 'nobody'}; not serving: {out or 'nobody'}"
+        names = [s.name if s.serving else f"{s.name} ({s.status})" for s in self.servers if s.receiving]
+        others = [f"{server.name} ({server.status})" for server in self.servers if not server.receiving]
+        return (
+            f"In pool {self.name} now serving: {', '.join(names) or 'nobody'}; "
+            f"not serving: {', '.join(others) or 'nobody'}"
+        )
 
     def facts(self) -> dict[str, object]:
         """The same for machines."""

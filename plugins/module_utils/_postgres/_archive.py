@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import (
     CommandFailed,
@@ -77,8 +77,8 @@ class SystemDumper:
         with tempfile.TemporaryFile() as messages, open(path, "xb") as target:
             os.fchmod(target.fileno(), 0o600)
             with streaming(argv, stderr=messages, env=env) as process:
-                assert process.stdout is not None
-                size = self._copy(process.stdout, target, digest, argv, deadline)
+                output = cast("IO[bytes]", process.stdout)  # a pipe, as streaming() says
+                size = self._copy(output, target, digest, argv, deadline)
                 returncode = self._wait(process, argv, deadline)
             text = _text(messages)
             if returncode != 0:

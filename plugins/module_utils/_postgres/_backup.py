@@ -457,7 +457,7 @@ class _Work:
         return self._run_dump(archive)
 
     def _run_dump(self, archive: str) -> Written:
-        method, _, degree = self._compression.partition(":")
+        method, degree = self._compression.split(":")
         argv = [
             self._client.program("pg_dump"),
             "--format=custom",
