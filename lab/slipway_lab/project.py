@@ -155,8 +155,8 @@ class Running:
             self._ended = True
             self._more.notify_all()
 
-    def wait_for_output(self, pattern: str, timeout_s: float = 600) -> Line:
-        """Wait until a line matches, from the beginning of the output on.
+    def wait_for_output(self, pattern: str, timeout_s: float = 600, *, since: float = 0.0) -> Line:
+        """Wait until a line matches, of those that came ``since`` so many seconds after the start.
 
         :raises LabError: the run ended, or the time was over, without such a line.
         """
@@ -164,7 +164,7 @@ class Running:
         with self._more:
             while True:
                 for line in self._lines[seen:]:
-                    if wanted.search(line.text):
+                    if line.at >= since and wanted.search(line.text):
                         return line
                 seen = len(self._lines)
                 left = deadline - time.monotonic()
@@ -174,9 +174,9 @@ class Running:
                     raise LabError(f"the run {why} without a line that matches {pattern!r}; its last lines:\n{tail}")
                 self._more.wait(timeout=left)
 
-    def wait_for_task(self, task: str, host: str, timeout_s: float = 600) -> Line:
+    def wait_for_task(self, task: str, host: str, timeout_s: float = 600, *, since: float = 0.0) -> Line:
         """Wait until a task starts on a host; its role's name may stand before it. Needs ``host_starts``."""
-        return self.wait_for_output(task_start_pattern(task, host), timeout_s)
+        return self.wait_for_output(task_start_pattern(task, host), timeout_s, since=since)
 
     def kill(self) -> Run:
         """End the controller at once, as a power cut would: with SIGKILL, its forked workers too."""
