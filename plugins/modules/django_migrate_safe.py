@@ -10,25 +10,21 @@ module: django_migrate_safe
 short_description: Plan, apply and undo the migrations of a Django release on PostgreSQL while the site serves
 version_added: 0.1.0
 description:
-  - Works with a release on this host in the release's own virtual environment and with its own environment file.
-    Django is started once.
-  - Each operation is judged before anything runs. It is C(expand) when the code that still serves is known to live
-    with the new schema,
-    C(contract) when it is known not to, and C(unknown) otherwise. Its lock is C(online) (nobody waits), C(care) (a
-    blocking lock for a moment),
-    C(downtime) (work on more than 64 MiB under a blocking lock) or C(fails).
-  - A migration with an operation that is not C(expand), or that means C(downtime), is refused with the reason and
-    with what to do instead, unless
-    O(acknowledged) has it. Nothing at all is applied then. On a database to which no migration was ever applied all
-    are C(expand).
+  - Works with a release on this host in the release's own virtual environment and with its own environment file. Django
+    is started once.
+  - Each operation is judged before anything runs. It is C(expand) when the code that still serves is known to live with
+    the new schema, C(contract) when it is known not to, and C(unknown) otherwise. Its lock is C(online) (nobody waits),
+    C(care) (a blocking lock for a moment), C(downtime) (work on more than 64 MiB under a blocking lock) or C(fails).
+  - A migration with an operation that is not C(expand), or that means C(downtime), is refused with the reason and with
+    what to do instead, unless O(acknowledged) has it. Nothing at all is applied then. On a database to which no
+    migration was ever applied all are C(expand).
   - One run at a time for a database, held by an advisory lock on a connection of its own. Only a process that lives
     holds it.
   - An atomic migration gets its locks within O(lock_timeout_ms) or is rolled back and tried again after a pause of
-    random length, until
-    O(lock_budget) is spent. There is no last try without a limit. The failure names the sessions that held the lock.
+    random length, until O(lock_budget) is spent. There is no last try without a limit. The failure names the sessions
+    that held the lock.
   - Of a migration with C(atomic = False) each operation runs once. When its run ends in the middle, the next run
-    refuses and says
-    which operations are done and which one may be done in part.
+    refuses and says which operations are done and which one may be done in part.
   - The table C(django_migrate_safe_journal) in the same database tells what each run did. It is made by the first run
     that changes something.
   - The signals C(pre_migrate) and C(post_migrate) are sent as by C(manage.py migrate).
@@ -58,9 +54,8 @@ options:
       - V(planned) shows the plan, what would be refused included, and never changes anything.
       - V(applied) applies all migrations of the release that are not applied.
       - V(reversed) undoes exactly what O(run_id) applied, or what O(applied) lists, the last one first. It needs the
-        release that applied them.
-        Nothing is touched when one of them can't be undone, or when an applied migration outside of the set builds on
-        one of them.
+        release that applied them. Nothing is touched when one of them can't be undone, or when an applied migration
+        outside of the set builds on one of them.
     type: str
     choices: [planned, applied, reversed]
     default: planned
@@ -102,8 +97,8 @@ options:
     default: {}
   applied:
     description:
-      - Migrations to undo with O(state=reversed), as RV(applied) or RV(run_applied) of an earlier run gave them;
-        C(app) and C(name) count.
+      - Migrations to undo with O(state=reversed), as RV(applied) or RV(run_applied) of an earlier run gave them; C(app)
+        and C(name) count.
     type: list
     elements: dict
   lock_timeout_ms:
@@ -128,8 +123,8 @@ options:
     default: 3600
   on_busy:
     description:
-      - What to do while another run works on this database. V(fail) refuses at once and names it, V(wait) waits up
-        to O(busy_timeout).
+      - What to do while another run works on this database. V(fail) refuses at once and names it, V(wait) waits up to
+        O(busy_timeout).
     type: str
     choices: [fail, wait]
     default: fail

@@ -32,6 +32,7 @@ _REMEDIES = {
     " split the work",
     "42501": "Give the database role of the release the right that is missing, and run again",
 }
+_LOST_REMEDY = "Look at the server's log and run again: it continues with what is not applied"
 _DEFAULT_REMEDY = "Repair the migration and deploy that version; what is applied is not repeated"
 
 
@@ -71,12 +72,13 @@ def _account(context: Run, migration: Any, error: Exception, backwards: bool) ->
     where = f", {progress.step.title}" if progress.step else ""
     known = error if isinstance(error, SlipwayError) else None
     code = sqlstate(error)
+    usual = _LOST_REMEDY if _is_lost(context.work, code) else _REMEDIES.get(code, _DEFAULT_REMEDY)
     recorded, invalid = _look(context, migration)
     before = ", ".join(f"{each.app}.{each.name}" for each in context.applied) or "none"
     return SlipwayError(
         f"{migration.app_label}.{migration.name}{where}: {known.seen if known else error_text(error)}",
         untouched=f"{_what_stays(context, migration, recorded, backwards)}. {way} in this run before it: {before}",
-        remedy=_remedy(known, code, invalid),
+        remedy=_remedy(known, usual, invalid),
         facts={
             **(known.facts if known else {}),
             "sqlstate": code,
@@ -97,8 +99,14 @@ def _position(progress: Progress) -> dict[str, object]:
     return {"operation": index, "operations_done": progress.operations, "nothing_done": progress.nothing_done}
 
 
-def _remedy(known: SlipwayError | None, code: str, invalid: Sequence[str]) -> str:
-    remedy = (known.remedy if known else "") or _REMEDIES.get(code, _DEFAULT_REMEDY)
+def _is_lost(connection: Any, code: str) -> bool:
+    # psycopg 3 knows the reason and may not have noticed the end yet; psycopg2 only knows the end.
+    told = code.startswith("08") or code in {"57P01", "57P02", "57P03"}
+    return told or connection.connection is None or bool(connection.connection.closed)
+
+
+def _remedy(known: SlipwayError | None, usual: str, invalid: Sequence[str]) -> str:
+    remedy = (known.remedy if known else "") or usual
     if not invalid:
         return remedy
     drops = "; ".join(f'DROP INDEX CONCURRENTLY "{each.split(" on ")[0]}"' for each in invalid)
@@ -109,6 +117,8 @@ def _what_stays(context: Run, migration: Any, recorded: bool | None, backwards: 
     progress = context.progress
     if recorded is not None and recorded != backwards:
         return "The connection was lost at its end, but it is recorded: it has taken effect"
+    if progress.step is None and progress.tries == 0:
+        return "The migration was not begun"
     if migration.atomic:
         unsure = " as far as can be known: the server did not answer afterwards" if recorded is None else ""
         return f"The migration was rolled back whole{unsure}"

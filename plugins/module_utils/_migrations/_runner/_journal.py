@@ -143,7 +143,8 @@ class Journal:
 
     def applied_by_run(self, run_id: str) -> list[tuple[str, str]]:
         """Return what a run has applied and what was not undone since, in the order of applying."""
-        return [(app, name) for app, name in rows(self._connection, _SET, (run_id,))] if self.exists() else []
+        found = rows(self._connection, _SET, (run_id,)) if self.exists() else []
+        return [(row[0], row[1]) for row in found]
 
     def signals_owed(self) -> bool:
         """True when a run ended after a migration and before the handlers of post_migrate had run."""

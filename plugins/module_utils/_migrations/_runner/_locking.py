@@ -108,9 +108,16 @@ def check_run_held(connection: Any) -> None:
 
     :raises SlipwayError: the lock is not ours any more.
     """
-    mine = holder(connection)
-    if mine is None or mine.pid != backend_pid(connection):
-        raise SlipwayError("the lock of this run was lost")
+    try:
+        mine = holder(connection)
+        lost = mine is None or mine.pid != backend_pid(connection)
+    except dj.Error:
+        lost = True
+    if lost:
+        raise SlipwayError(
+            "the connection that holds the lock of this run was lost: another run may have begun",
+            remedy="Look at the server's log and run again: it continues with what is not applied",
+        )
 
 
 def refuse_pooler(lock: Any, work: Any) -> None:

@@ -83,7 +83,8 @@ def load(connection: Any) -> Any:
 def observe(connection: Any, journal: Journal) -> Observation:
     """Observe for applying: the plan is all that is not applied."""
     executor = load(connection)
-    wanted = {each for each, _ in executor.migration_plan(executor.loader.graph.leaf_nodes())}
+    pairs = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    wanted = {pair[0] for pair in pairs}
     return _observation(connection, journal, executor, tuple(each for each in full_plan(executor) if each in wanted))
 
 
@@ -110,7 +111,8 @@ def observe_undoing(connection: Any, journal: Journal, keys: Sequence[str]) -> O
 
 def full_plan(executor: Any) -> list[Any]:
     """Return all migrations of the release in the order of an empty database."""
-    return [each for each, _ in executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)]
+    pairs = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
+    return [pair[0] for pair in pairs]
 
 
 def _refuse_dependents(graph: Any, applied: Collection[Key], wanted: Collection[Any]) -> None:

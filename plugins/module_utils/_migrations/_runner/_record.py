@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import rows
 
 
 def record(executor: Any, migration: Any, *, backwards: bool) -> None:
@@ -27,5 +27,6 @@ def _keys(disk: Any, migration: Any) -> Iterator[tuple[str, str]]:
 
 
 def is_recorded(connection: Any, migration: Any) -> bool:
-    """Whether Django's record has the migration."""
-    return (migration.app_label, migration.name) in dj.MigrationRecorder(connection).applied_migrations()
+    """Whether Django's record has the migration. Asked on this very connection, which Django's recorder would not."""
+    query = "SELECT 1 FROM django_migrations WHERE app = %s AND name = %s"
+    return bool(rows(connection, query, (migration.app_label, migration.name)))
