@@ -183,7 +183,8 @@ class Engine:
         """Remove a container at once, running or not."""
         # Docker's --force kills; podman's waits for a shutdown unless told not to.
         at_once = ("--time=0",) if self._settings.engine == "podman" else ()
-        self.run("rm", "--force", *at_once, "--volumes", container)
+        # One that is killed in the middle leaves a container that podman can neither show nor start: let it end.
+        self.run("rm", "--force", *at_once, "--volumes", container, timeout_s=600)
 
     def containers(self, *, lab: str | None = None) -> tuple[Container, ...]:
         """The containers of one lab; of all labs without a name."""
