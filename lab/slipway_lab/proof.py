@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import process
+from . import losing, process
 from .fleet import Fleet
+from .losing import Lost
 from .project import controller_environment
 from .rounds import Round, shortfalls
 from .settings import Settings
@@ -120,6 +121,46 @@ def render_zero_loss(seen: Circumstances, rounds: Sequence[Round], control: Figu
         control=f"{control.failed} of {control.sent} requests failed",
         kinds=", ".join(f"{count} {name}" for name, count in control.document["failed_by_class"].items()) or "none",
         cut=control.cut,
+        date=seen.date,
+        commit=seen.commit,
+        versions=", ".join(f"{name} {version}" for name, version in seen.versions.items()),
+        machine=seen.machine,
+    )
+
+
+_LOST_PAGE = """# A host that dies in the middle
+
+Written by `make proof` (`tests/proof/test_lost_hosts.py`).
+
+**{verdict}: each of {hosts} servers killed (`lab kill`, a power cut) at its {moments}, {cases} deployments of v2 over v1.**
+
+Each time: the deployment ends by itself with status 2 and the verdict `rolled_back`, the site answers, the other hosts are on
+v1, both servers of the lost host are in maintenance in the balancer, also after the balancer's restart and the host's own
+boot, record and message name it; the same command once more, when the host is back, finishes.
+
+{table}
+
+`ends s`: seconds from the command to its end, the death included.
+
+{date}, commit {commit}. {versions}.
+Machine: {machine}.
+"""
+
+
+def render_lost_hosts(seen: Circumstances, cases: Sequence[Lost]) -> str:
+    """The page of the hosts that were killed. Pure."""
+    broken = [f"{one.host} at its {one.moment.name}: {what}" for one in cases for what in losing.shortfalls(one)]
+    rows = ["| killed | at its | ends s | site answers | once more s |", "| --- | --- | --- | --- | --- |"]
+    rows += [
+        f"| {one.host} | {one.moment.name} | {one.run.seconds:.0f} | {one.served} | {one.again.seconds:.0f} |"
+        for one in cases
+    ]
+    return _LOST_PAGE.format(
+        verdict="All held" if not broken else "NOT as promised: " + "; ".join(broken),
+        hosts=len({one.host for one in cases}),
+        moments=", ".join(dict.fromkeys(one.moment.name for one in cases)),
+        cases=len(cases),
+        table="\n".join(rows),
         date=seen.date,
         commit=seen.commit,
         versions=", ".join(f"{name} {version}" for name, version in seen.versions.items()),
