@@ -59,7 +59,7 @@ options:
       - C(SLIPWAY_RELEASE), C(SLIPWAY_STATIC_ROOT) and C(SLIPWAY_MEDIA_ROOT) are added; these names and
         C(SLIPWAY_SLOT) and C(SLIPWAY_PORT), which the unit sets, are refused here.
       - Values are never shown. In the output of a command that failed they are replaced by C(<NAME>), if they have at
-        least four characters.
+        least four characters and are no part of O(root), O(repository) or O(version).
     type: dict
     default: {}
   python:
@@ -103,7 +103,9 @@ options:
     elements: list
     default: []
   imports:
-    description: Python modules that must be importable in the release, for example V(shop.wsgi).
+    description:
+      - Python modules that must be importable in the release, for example V(shop.wsgi). They are imported in a process
+        of their own, before any live process is told to load the release.
     type: list
     elements: str
     default: []
@@ -283,6 +285,7 @@ from ansible_collections.slipway.django.plugins.module_utils._process import Sys
 from ansible_collections.slipway.django.plugins.module_utils._release._build import (
     BuildOptions,
     checked_identity,
+    checked_imports,
     find_uv,
 )
 from ansible_collections.slipway.django.plugins.module_utils._release._environment import (
@@ -344,7 +347,7 @@ def wanted_release(params: Mapping[str, Any], secrets: Mapping[str, Mapping[str,
     build = BuildOptions(
         identity=checked_identity(identity),
         uv=find_uv(params["uv"]) if params["installer"] == "uv" else params["uv"],
-        imports=tuple(params["imports"]),
+        imports=checked_imports(params["imports"]),
         environment=checked_environment("build_environment", secrets["build_environment"]),
         timeout_s=params["timeout"],
     )
@@ -381,7 +384,8 @@ def run_staged(
 ) -> dict[str, Any]:
     """Carry out O(state=staged)."""
     wanted = wanted_release(params, secrets)
-    redact = Redaction({**wanted.build.environment, **wanted.environment})
+    shown = (wanted.paths.path, wanted.root.root, wanted.repository, wanted.version)
+    redact = Redaction({**wanted.build.environment, **wanted.environment}, shown=shown)
     staged = stage(wanted, Tools(RedactingRunner(SystemRunner(), redact), SystemClock()), check_mode=check_mode)
     return staged_result(wanted, staged)
 

@@ -300,7 +300,7 @@ def test_check_apply_check_apply(host: Host, v1: str) -> None:
 
     planned = host.stage_by_playbook(v1, name, check=True, version="v1", who="ann")
     assert planned["changed"] is True
-    assert planned["reason"] == f"release {name} is not there yet"
+    assert planned["reason"] == f"release {name} is built: it was not there"
     assert snapshot(host.root) == before
 
     applied = host.stage_by_playbook(v1, name, version="v1", who="ann")
@@ -445,7 +445,7 @@ def test_remains_are_built_anew(host: Host, v1: str) -> None:
     (remains / "half").touch()
     (host.root / "repository.git.partial").mkdir()
     planned = host.stage(v1, name, check=True)
-    assert "is not complete: its remains are removed and it is built anew" in planned["reason"]
+    assert planned["reason"] == f"release {name} is built anew: it was not complete"
     assert (remains / "half").exists()
     assert not host.stage(v1, name).failed
     assert not (remains / "half").exists()
@@ -476,7 +476,7 @@ def test_killed_in_the_middle_and_run_again(host: Host, repository: Repository) 
     assert not (host.path(name) / "release.json").exists()
     again = host.stage(commit, name)
     assert not again.failed, again.output
-    assert "is not complete: its remains are removed" in again["reason"]
+    assert again["reason"] == f"release {name} is built anew: it was not complete"
     assert (host.path(name) / "release.json").exists()
     wait_until(lambda: not grandchild.exists())
 

@@ -10,6 +10,7 @@ pip and uv get the build's variables only: what a package runs while it is built
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ for place in (sysconfig.get_config_var("WHEEL_PKG_DIR"), os.path.join(os.path.di
         print(wheel)
         raise SystemExit
 """
-_IMPORTER = "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)\n"
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
+_LINES_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,17 @@ def checked_identity(identity: BuildIdentity) -> BuildIdentity:
             remedy="Hand the URL over in build_environment (PIP_INDEX_URL, UV_INDEX_URL)",
         )
     return identity
+
+
+def checked_imports(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of modules.
+
+    :raises InvalidOption: one is no name of a module; it would become part of a program.
+    """
+    for name in names:
+        if not _MODULE.match(name):
+            raise InvalidOption("imports", name, "names of modules such as shop.wsgi")
+    return tuple(names)
 
 
 class Builder:
@@ -136,7 +149,7 @@ class Builder:
     def import_modules(self) -> None:
         """Import the release in a process of its own, before any live process is told to load it."""
         if self._options.imports:
-            self.command([self._paths.python, "-c", _IMPORTER, *self._options.imports])
+            self.command([self._paths.python, "-c", f"import {', '.join(self._options.imports)}"])
 
     def command(self, argv: Sequence[str]) -> None:
         """Run a command of the site in its source, with the environment of the release."""
@@ -210,9 +223,17 @@ def command_label(argv: Sequence[str]) -> str:
 
 
 def _check(done: Completed) -> None:
-    """Like :meth:`Completed.check`; a program that complains on its standard output is heard as well."""
+    """Like :meth:`Completed.check`; a program that complains on its standard output is heard as well.
+
+    The message holds the last lines, where Python and pip say what it was; the facts hold more.
+    """
     if done.returncode != 0:
-        raise CommandFailed(done.argv, done.returncode, done.stderr.strip() or done.stdout, remedy=_remedy(done))
+        said = done.stderr.strip() or done.stdout.strip()
+        error = CommandFailed(
+            done.argv, done.returncode, "\n".join(said.splitlines()[-_LINES_SHOWN:]), remedy=_remedy(done)
+        )
+        error.facts["stderr"] = said[-4000:]
+        raise error
 
 
 def _remedy(done: Completed) -> str:

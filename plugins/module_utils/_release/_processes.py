@@ -20,7 +20,8 @@ T = TypeVar("T")
 # In the environment of every process of a build: the directory that it builds.
 BUILD_VARIABLE = "SLIPWAY_BUILD"
 
-_RELEASE_VARIABLE = re.compile(rb"(?:\A|\0)SLIPWAY_RELEASE=([0-9a-f]{12}-[0-9a-f]{8})(?:\0|\Z)")
+# Handed to each process of a release: <root>/releases/<name>/static.
+_STATIC_VARIABLE = re.compile(rb"(?:\A|\0)SLIPWAY_STATIC_ROOT=([^\0]+)")
 _BUILD_VARIABLE = re.compile(rb"(?:\A|\0)SLIPWAY_BUILD=([^\0]*)")
 _UID = re.compile(r"^Uid:\s+(\d+)", re.MULTILINE)
 # Not readable by their own user (prctl PR_SET_DUMPABLE), part of each login, and never part of a release.
@@ -46,7 +47,7 @@ class Running:
 def running_releases(releases: str, *, proc: str = "/proc", uid: int | None = None) -> Running:
     """Look at every process: its directory, its program, its environment.
 
-    The environment (C(SLIPWAY_RELEASE)) is what finds a process that went to another directory: the program of a
+    The environment (C(SLIPWAY_STATIC_ROOT)) is what finds a process that went to another directory: the program of a
     virtual environment is a link to the system's Python and tells nothing.
 
     :param uid: whose processes must be readable; those of other users are read where that is allowed.
@@ -95,10 +96,11 @@ def _releases_of(directory: str, top: str) -> tuple[set[str], bool]:
     environment = _environment(directory)
     if _BUILD_VARIABLE.search(environment or b""):
         return set(), True
-    names = {link[len(top) :].split(os.sep, 1)[0] for link in links if link and link.startswith(top)}
-    match = _RELEASE_VARIABLE.search(environment or b"")
-    if match:
-        names.add(match.group(1).decode())
+    match = _STATIC_VARIABLE.search(environment or b"")
+    handed = os.path.realpath(os.fsdecode(match.group(1))) if match else None
+    paths = (path for path in (*links, handed) if path is not None and path.startswith(top))
+    # Of a directory that was removed the kernel says "<path> (deleted)".
+    names = {path[len(top) :].split(os.sep, 1)[0].split(" ", 1)[0] for path in paths}
     return {name for name in names if is_release_name(name)}, None not in (*links, environment)
 
 

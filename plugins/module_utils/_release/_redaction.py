@@ -47,12 +47,16 @@ def take_secrets(
 
 
 class Redaction:
-    """Replaces values of an environment in a text by their variables' names."""
+    """Replaces values of an environment in a text by their variables' names.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    :param shown: texts that we show ourselves, such as the root. A value that is part of one is no secret, and
+        without it paths stay readable: the database of a site below C(/srv/shop) is often called C(shop).
+    """
+
+    def __init__(self, environment: Mapping[str, str], *, shown: Sequence[str] = ()) -> None:
         needles: dict[str, str] = {}
         for name, value in environment.items():
-            if name in _PLAIN:
+            if name in _PLAIN or any(value in text for text in shown):
                 continue
             for form in _forms(value):
                 needles.setdefault(form, name)

@@ -78,7 +78,9 @@ class Git:
         :raises CommandFailed: any status but 0; with a remedy where the cause is a known one.
         """
         done = self.run(*words, stdin=stdin)
-        return done.check(remedy=_remedy(done), untouched=_UNTOUCHED).stdout
+        # Without the settings, which would push what was done out of the message.
+        said = Completed(("git", *words), done.returncode, done.stdout, done.stderr)
+        return said.check(remedy=_remedy(done), untouched=_UNTOUCHED).stdout
 
     def remote_refs(self) -> dict[str, str]:
         """The commit of each branch and tag."""

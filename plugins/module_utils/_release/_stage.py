@@ -196,19 +196,17 @@ def plan_stage(wanted: Wanted, observed: Observed) -> StagePlan:
     """
     manifest = observed.manifest
     if not observed.present:
-        return StagePlan(True, None, f"release {wanted.name} is not there yet")
+        return StagePlan(True, None, f"release {wanted.name} is built: it was not there")
     if manifest is None:
         _refuse_held(wanted, observed, "is not complete (no release.json)")
-        return StagePlan(
-            True, None, f"release {wanted.name} is not complete: its remains are removed and it is built anew"
-        )
+        return StagePlan(True, None, f"release {wanted.name} is built anew: it was not complete")
     if (manifest.name, manifest.commit) != (wanted.name, wanted.commit):
         raise _taken(wanted, f"is of commit {manifest.commit}, expected {wanted.commit}")
     if manifest.environment_digest != wanted.digest:
         raise _taken(wanted, "was built with another environment")
     if observed.damage is not None:
         _refuse_held(wanted, observed, f"is damaged ({observed.damage})")
-        return StagePlan(True, None, f"release {wanted.name} is damaged ({observed.damage}): it is built anew")
+        return StagePlan(True, None, f"release {wanted.name} is built anew: {observed.damage}")
     if observed.environment != wanted.full_environment:
         raise _taken(wanted, f"has an environment file that was changed by hand ({_differing(wanted, observed)})")
     if observed.publication is not None and observed.publication.changed:

@@ -19,7 +19,7 @@ def walk_files(top: str) -> Iterator[str]:
 
     An unreadable directory is an error: a list that is not whole must not decide what is removed.
     """
-    for directory, _, files in os.walk(top, onerror=_raise):
+    for directory, _names, files in os.walk(top, onerror=_raise):
         inner = os.path.relpath(directory, top)
         for name in files:
             yield name if inner == "." else os.path.join(inner, name)
@@ -27,7 +27,7 @@ def walk_files(top: str) -> Iterator[str]:
 
 def tighten(top: str) -> None:
     """Take from group and others the right to write, in the whole tree."""
-    for directory, _, files in os.walk(top, onerror=_raise):
+    for directory, _names, files in os.walk(top, onerror=_raise):
         for path in [directory, *(os.path.join(directory, name) for name in files)]:
             mode = os.lstat(path).st_mode
             if not stat.S_ISLNK(mode) and mode & 0o022:
@@ -56,7 +56,7 @@ def remove_tree(path: str) -> None:
     """
     if not os.path.lexists(path):
         return
-    for directory, names, _ in os.walk(path):
+    for directory, names, _files in os.walk(path):
         for name in names:
             inner = os.path.join(directory, name)
             if not os.path.islink(inner):

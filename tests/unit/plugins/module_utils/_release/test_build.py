@@ -12,6 +12,7 @@ from ansible_collections.slipway.django.plugins.module_utils._release._build imp
     Builder,
     BuildOptions,
     checked_identity,
+    checked_imports,
     command_label,
     find_uv,
 )
@@ -98,7 +99,7 @@ def test_commands_get_the_releases_environment(paths: ReleasePaths, monkeypatch:
         assert call.env["PYTHONDONTWRITEBYTECODE"] == ""
         assert not any("hunter2" in word for word in call.argv)
     assert runner.calls[0].cwd == paths.src
-    assert runner.argvs[1][-1] == "shop.wsgi"
+    assert runner.argvs[1] == (paths.python, "-c", "import shop.wsgi")
 
 
 def test_the_sites_own_wish_for_no_bytecode_does_not_stop_the_one_compilation(paths: ReleasePaths) -> None:
@@ -121,6 +122,22 @@ def test_what_a_program_says_on_its_standard_output_is_heard(paths: ReleasePaths
         CommandFailed, match=r"ensurepip is not\navailable.*Install the package python3-venv on this host"
     ):
         Builder(FakeRunner(["", completed(said, returncode=1)]), OPTIONS, paths, {}).make_venv()
+
+
+def test_the_message_has_the_last_lines_and_the_facts_have_more(paths: ReleasePaths) -> None:
+    said = "\n".join(f"line {number}" for number in range(100))
+    with pytest.raises(CommandFailed) as caught:
+        Builder(FakeRunner([completed(returncode=1, stderr=said)]), OPTIONS, paths, {}).command(["python"])
+    assert "line 92\n" in caught.value.message
+    assert "line 91\n" not in caught.value.message
+    assert "line 1\n" in str(caught.value.facts["stderr"])
+
+
+def test_imports_are_names() -> None:
+    assert checked_imports(["shop.wsgi", "_x"]) == ("shop.wsgi", "_x")
+    for name in ("", "os; x", "shop.", "1a", "a-b", "a\n"):
+        with pytest.raises(InvalidOption, match=r"names of modules such as shop\.wsgi"):
+            checked_imports([name])
 
 
 def test_missing_requirements_are_named(paths: ReleasePaths) -> None:

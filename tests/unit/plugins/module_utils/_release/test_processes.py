@@ -69,8 +69,9 @@ def test_found_by_its_directory(proc: FakeProc) -> None:
 
 
 def test_found_by_its_environment(proc: FakeProc) -> None:
-    proc.add(10, name="celery", environ=f"A=b\0SLIPWAY_RELEASE={RELEASE}\0C=d\0")
-    proc.add(11, environ=f"NOT_SLIPWAY_RELEASE={OTHER}\0")
+    proc.add(10, name="celery", environ=f"A=b\0SLIPWAY_STATIC_ROOT={proc.releases}/{RELEASE}/static\0C=d\0")
+    proc.add(11, environ=f"NOT_SLIPWAY_STATIC_ROOT={proc.releases}/{OTHER}/static\0")
+    proc.add(12, environ=f"SLIPWAY_STATIC_ROOT=/srv/elsewhere/releases/{OTHER}/static\0")
     assert proc.running().releases == {RELEASE: "process 10 (celery)"}
 
 
@@ -85,7 +86,7 @@ def test_the_first_process_is_no_part_of_a_release(proc: FakeProc) -> None:
 
 
 def test_a_process_of_a_build_does_not_count(proc: FakeProc) -> None:
-    environ = f"SLIPWAY_BUILD={proc.releases}/{RELEASE}\0SLIPWAY_RELEASE={RELEASE}\0"
+    environ = f"SLIPWAY_BUILD={proc.releases}/{RELEASE}\0SLIPWAY_STATIC_ROOT={proc.releases}/{RELEASE}/static\0"
     proc.add(10, cwd=f"{proc.releases}/{RELEASE}", environ=environ)
     assert proc.running() == Running({})
 

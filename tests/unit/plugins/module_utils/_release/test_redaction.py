@@ -58,6 +58,11 @@ def test_short_values_and_what_is_never_secret_stay_readable() -> None:
     assert Redaction({})("text") == "text"
 
 
+def test_what_we_show_ourselves_is_no_secret() -> None:
+    redact = Redaction({"NAME": "shop", "KEY": "shop-secret"}, shown=["/srv/shop"])
+    assert redact("/srv/shop/releases: shop-secret") == "/srv/shop/releases: <KEY>"
+
+
 def test_a_value_that_only_looks_like_a_url() -> None:
     assert Redaction({"KEY": "http://[broken"})("http://[broken") == "<KEY>"
 

@@ -95,7 +95,9 @@ def make_whole(wanted: Wanted) -> None:
 
 
 def test_absent_is_built(wanted: Wanted) -> None:
-    assert plan_stage(wanted, Observed(present=False)) == StagePlan(True, None, f"release {NAME} is not there yet")
+    assert plan_stage(wanted, Observed(present=False)) == StagePlan(
+        True, None, f"release {NAME} is built: it was not there"
+    )
 
 
 def test_whole_is_left(wanted: Wanted) -> None:
@@ -113,13 +115,13 @@ def test_missing_static_files_are_published(wanted: Wanted) -> None:
 def test_remains_are_built_anew(wanted: Wanted) -> None:
     plan = plan_stage(wanted, Observed(present=True))
     assert plan.build
-    assert "is not complete: its remains are removed" in plan.reason
+    assert plan.reason == f"release {NAME} is built anew: it was not complete"
 
 
 def test_damage_is_built_anew(wanted: Wanted) -> None:
     plan = plan_stage(wanted, replace(whole(wanted), damage="/x/venv/bin/python is gone", environment=None))
     assert plan.build
-    assert "is damaged (/x/venv/bin/python is gone)" in plan.reason
+    assert plan.reason == f"release {NAME} is built anew: /x/venv/bin/python is gone"
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -202,7 +204,7 @@ def test_a_failed_step_leaves_no_directory(wanted: Wanted) -> None:
 
     with pytest.raises(StepFailed) as caught:
         stage(wanted, Tools(FakeRunner().on("git", answer=git), FakeClock()), check_mode=False)
-    assert caught.value.message.startswith("source: git -c")
+    assert caught.value.message.startswith("source: git --git-dir=")
     assert "disk on fire. What runs was not touched, and the partial directory was removed" in caught.value.message
     assert os.listdir(wanted.root.releases) == [".lock"]
 
