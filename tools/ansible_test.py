@@ -28,7 +28,8 @@ OUTPUT = COLLECTION / "tests" / "output"  # its environments are worth keeping: 
 
 # What is not shipped: ruff and mypy look at it. The rules of sanity are for code that runs on servers; they refuse `_`
 # as a name and links to folders, for example.
-LEFT_OUT = (".ci/", "benchmarks/", "extensions/", "lab/", "tests/e2e/", "tests/integration/", "tests/unit/", "tools/")
+LEFT_OUT = (".ci/", "benchmarks/", "extensions/", "lab/", "tests/", "tools/")
+KEPT = "tests/sanity/"
 
 # ansible-test downloads a script that installs pip. This one takes its place and needs no network: ensurepip, in a
 # process of its own because it turns off pip's configuration file for the process that it runs in.
@@ -59,7 +60,7 @@ def copy_checkout() -> None:
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    names = {name for name in listed.split("\0") if name and not name.startswith(LEFT_OUT)}
+    names = {name for name in listed.split("\0") if name.startswith(KEPT) or not name.startswith(LEFT_OUT)} - {""}
     for name in sorted(names):
         source, target = ROOT / name, COLLECTION / name
         if not os.path.lexists(source):
