@@ -132,11 +132,12 @@ _LOST_PAGE = """# A host that dies in the middle
 
 Written by `make proof` (`tests/proof/test_lost_hosts.py`).
 
-**{verdict}: each of {hosts} servers killed (`lab kill`, a power cut) at its {moments}, {cases} deployments of v2 over v1.**
+**{verdict}: each of {hosts} servers killed (`lab kill`, a power cut) at its {moments}, {cases} deployments of v2 over
+v1.**
 
-Each time: the deployment ends by itself with status 2 and the verdict `rolled_back`, the site answers, the other hosts are on
-v1, both servers of the lost host are in maintenance in the balancer, also after the balancer's restart and the host's own
-boot, record and message name it; the same command once more, when the host is back, finishes.
+Each time: the deployment ends by itself with status 2 and the verdict `rolled_back`, the site answers, the other hosts
+are on v1, both servers of the lost host are in maintenance in the balancer, also after the balancer's restart and the
+host's own boot, record and message name it; the same command once more, when the host is back, finishes.
 
 {table}
 
