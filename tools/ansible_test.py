@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import fcntl
 import os
 import shutil
 import subprocess
@@ -97,6 +98,13 @@ def make_home() -> None:
 
 
 def main(command: str, *arguments: str) -> int:
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second run waits: there is one copy
+        return run(command, *arguments)
+
+
+def run(command: str, *arguments: str) -> int:
     clear()
     copy_checkout()
     make_home()
