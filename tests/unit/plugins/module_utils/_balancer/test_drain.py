@@ -424,6 +424,31 @@ def test_one_that_is_ready_but_down_is_awaited() -> None:
     assert it.balancer.orders == []
 
 
+def test_the_state_is_saved_once_more_when_it_is_well() -> None:
+    # A fresh process begins with the health that it reads.
+    it = stage(admin=Admin.DRAIN)
+    it.at(0.1, lambda: it.balancer.change("a", status="UP 2/3"))
+    it.at(0.5, lambda: it.balancer.change("a", status="UP"))
+    it.run(BACK)
+    assert it.memory.saved[-1].startswith("[('a', 'ready', 'UP')")
+    assert len(it.memory.saved) == 2
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1.2])
+def test_a_restart_on_the_way_back_ends_it_at_once(seconds: float) -> None:
+    it = stage(admin=Admin.DRAIN)
+    it.balancer.change("a", status="DOWN")
+    it.at(1.0, lambda: it.balancer.change("a", status="DRAIN"))
+
+    def restart() -> None:
+        it.balancer.process = Process(200, 2)
+
+    it.at(seconds, restart)
+    with pytest.raises(Doomed, match="process 100 became 200"):
+        it.run(BACK)
+    assert it.balancer.orders == ([] if seconds < 1 else ["a ready"])
+
+
 def test_by_force_without_a_check() -> None:
     it = stage(admin=Admin.MAINT)
     it.balancer.change("a", check=Check(configured=False, passed=False, text=""))

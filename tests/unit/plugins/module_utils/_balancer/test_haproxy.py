@@ -95,6 +95,27 @@ def test_recorded_servers(version: str, name: str, admin: Admin, status: str, se
     assert (server.admin, server.status, server.serving) == (admin, status, serving)
 
 
+@pytest.mark.parametrize(
+    ("bits", "admin"),
+    [
+        (0x00, Admin.READY),
+        (0x01, Admin.MAINT),
+        (0x02, Admin.MAINT),
+        (0x04, Admin.READY),  # disabled in the configuration, and made ready since
+        (0x05, Admin.MAINT),
+        (0x08, Admin.DRAIN),
+        (0x0C, Admin.DRAIN),
+        (0x10, Admin.DRAIN),
+        (0x20, Admin.MAINT),
+        (0x09, Admin.MAINT),
+    ],
+)
+def test_admin_states(bits: int, admin: Admin) -> None:
+    text = recorded("show_servers_state").replace("app1-blue 127.0.0.1 2 0 ", f"app1-blue 127.0.0.1 2 {bits} ")
+    servers = HaproxyDriver(FakeSocket(show_servers_state=text)).observe("shop").servers
+    assert servers[0].admin is admin
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_recorded_figures(version: str) -> None:
     servers = observed(version)

@@ -59,6 +59,8 @@ class FakeDumper:
     once: bool = False
     calls: list[tuple[tuple[str, ...], dict[str, str]]] = field(default_factory=list)
     messages: str = ""
+    # What the program said, when the disk does not keep it.
+    digested: bytes = DATA
 
     def dump(self, argv: Sequence[str], env: Mapping[str, str], path: str, *, timeout_s: float) -> Written:
         assert timeout_s > 0
@@ -68,7 +70,7 @@ class FakeDumper:
         if self.error is not None:
             error, self.error = self.error, None if self.once else self.error
             raise error
-        return Written(len(DATA), sha256(DATA).hexdigest(), self.messages)
+        return Written(len(self.digested), sha256(self.digested).hexdigest(), self.messages)
 
 
 class World:

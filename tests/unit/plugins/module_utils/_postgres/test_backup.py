@@ -275,6 +275,15 @@ def test_a_dump_that_fails_leaves_nothing_and_says_so(tmp_path: Path, error: Sli
     assert world.entries() == []
 
 
+def test_a_disk_that_gives_back_something_else_is_found(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.dumper.digested = b"PGDMP what pg_dump had said"
+    with pytest.raises(SlipwayError, match=r"database\.dump is damaged: expected 27 bytes"):
+        world.run(verify="list")
+    assert world.entries() == []
+    assert world.restores() == []
+
+
 @pytest.mark.parametrize("level", ["--list", "--file=/dev/null", "--schema-only"])
 def test_a_level_that_fails_leaves_no_backup(tmp_path: Path, level: str) -> None:
     world = World(tmp_path)
