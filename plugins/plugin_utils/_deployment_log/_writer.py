@@ -144,10 +144,23 @@ class EventFile:
         os.close(self._descriptor)
 
 
-def recover(directory: str) -> tuple[Content, bytes] | None:
-    """Cut off what a dead run left torn, and return what stands and what was cut.
+@dataclass(frozen=True)
+class Recovered:
+    """What stands of a dead run, and what was cut off.
 
-    None when the run is alive, or there is no file. The torn part is kept beside the file.
+    :param usable: further records may follow; not after a line in the middle that was changed.
+    """
+
+    content: Content
+    torn: int
+    usable: bool
+
+
+def recover(directory: str) -> Recovered | None:
+    """Cut off the line that a dead run left torn. It is kept beside the file.
+
+    None when the run is alive, or there is no file. A line in the middle that is not as it was
+    written is evidence: it stays.
     """
     path = os.path.join(directory, NAME)
     try:
@@ -159,15 +172,18 @@ def recover(directory: str) -> tuple[Content, bytes] | None:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return None
-        with open(path, "rb") as stream:
-            data = stream.read()
+        # By this descriptor alone: closing a second one would give the lock away.
+        status = os.fstat(descriptor)
+        data = os.pread(descriptor, status.st_size, 0)
         content = read(data)
-        torn = data[content.whole :]
-        if torn:
-            _keep(f"{path}.torn", torn, os.fstat(descriptor).st_mode & 0o777)
+        rest = data[content.whole :]
+        if b"\n" in rest[:-1]:
+            return Recovered(content, 0, usable=False)
+        if rest:
+            _keep(f"{path}.torn", rest, status.st_mode & 0o777)
             os.ftruncate(descriptor, content.whole)
             os.fsync(descriptor)
-        return content, torn
+        return Recovered(content, len(rest), usable=True)
     finally:
         os.close(descriptor)
 

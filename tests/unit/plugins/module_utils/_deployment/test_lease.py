@@ -343,6 +343,13 @@ def test_a_lost_lease_file_makes_its_deployment_interrupted(site: Site) -> None:
     assert (second["token"], second["attempt"], second["interrupted"]["how"]) == (2, 2, "lost")
 
 
+def test_a_lease_that_was_given_back_lets_nobody_on(site: Site) -> None:
+    first = site.open()
+    path = site.control / "lease.json"
+    path.write_text(path.read_text().replace('"held": true', '"held": false'))
+    assert "lost its lease: it was removed" in refusal(site, "checkpoint", id=first["id"], token="1", step="x")
+
+
 def test_a_lost_record_is_made_good_from_the_lease(site: Site, clock: FakeClock) -> None:
     site.close(origin := site.open())
     second = site.open(version="v2")
