@@ -47,6 +47,7 @@ def clear() -> None:
     """Remove the copy of the run before, but for the output."""
     kept = WORK / "output"
     if OUTPUT.exists():
+        shutil.rmtree(kept, ignore_errors=True)  # of a run that was killed here
         OUTPUT.rename(kept)
     shutil.rmtree(COLLECTION, ignore_errors=True)
     OUTPUT.parent.mkdir(parents=True)
