@@ -52,6 +52,7 @@ options:
   state:
     description:
       - V(planned) shows the plan, what would be refused included, and never changes anything.
+        It fails where no plan can be trusted, when a migration stands half done or an index is INVALID.
       - V(applied) applies all migrations of the release that are not applied.
       - V(reversed) undoes exactly what O(run_id) applied, or what O(applied) lists, the last one first. It needs the
         release that applied them. Nothing is touched when one of them can't be undone, or when an applied migration

@@ -8,16 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _journal as events
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import rows
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._run import Run
 
 
-def record(executor: Any, migration: Any, *, backwards: bool) -> None:
-    """Record a migration and, of a squashed one, the migrations that it replaces, squashed ones among them too."""
+def record(context: Run, migration: Any, *, backwards: bool, ms: int) -> None:
+    """Record a migration in Django's table and in the journal; the caller has opened the transaction.
+
+    Of a squashed one also the migrations that it replaces, squashed ones among them too.
+    """
+    executor = context.executor
     for app, name in _keys(executor.loader.disk_migrations, migration):
         if backwards:
             executor.recorder.record_unapplied(app, name)
         else:
             executor.recorder.record_applied(app, name)
+    event = events.UNDONE if backwards else events.APPLIED
+    context.journal.add(event, migration, backwards=backwards, ms=ms, detail=context.reason(migration))
 
 
 def _keys(disk: Any, migration: Any) -> Iterator[tuple[str, str]]:

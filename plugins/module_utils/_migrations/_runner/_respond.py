@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
@@ -24,12 +25,14 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._report
     refusal_text,
     sql_text,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _journal as events
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._applying import apply_all, undo_all
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._blockers import Watcher
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import (
     Session,
     configure_session,
+    error_text,
     open_copy,
     open_work,
 )
@@ -59,64 +62,97 @@ from ansible_collections.slipway.django.plugins.module_utils._polling import Clo
 _NOTHING = "Nothing was changed"
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What a run works with. ``lock`` is a connection that does nothing but hold the run's lock."""
+
+    request: Request
+    clock: Clock
+    session: Session
+    work: Any
+    lock: Any
+    journal: Journal
+
+
 def respond(request: Request, clock: Clock) -> dict[str, Any]:
     """Do what is asked for and return the result. Django is set up already.
 
     :raises SlipwayError: a refusal or a failure.
     """
     register()
-    name = f"slipway migrate {request.run_id}"
-    session = Session(name, request.lock_timeout_ms, request.statement_timeout_ms)
-    work = open_work(request.database, session)
-    lock = open_copy(work, name)
-    busy = None
-    if request.state == PLANNED:
-        busy = holder(lock)
-    else:
-        take_run(lock, clock=clock, wait_s=request.busy_timeout_s if request.on_busy == "wait" else 0.0)
-        refuse_pooler(lock, work)
-        take_work(work, clock=clock)
-    journal = Journal(work, request.run_id, request.release)
-    seen = _observe(request, work, journal)
-    plan = _judge(request, work, seen)
+    try:
+        desk = _open(request, clock)
+        seen = _observe(desk)
+        plan = _judge(desk, seen)
+    except dj.Error as error:
+        raise SlipwayError(f"the database does not tell what is so: {error_text(error)}", untouched=_NOTHING) from error
     result = _result(request, seen, plan)
-    result["busy"] = str(busy) if busy else None
+    result["busy"] = _busy(desk)
     _refuse(request, seen, plan, result)
-    if result["changed"] and not request.check_mode and request.state != PLANNED:
-        session.read_only = False
-        configure_session(work, session)
-        run = Run(
-            request=request,
-            work=work,
-            lock=lock,
-            journal=journal,
-            watcher=Watcher(work, f"{name} watch", min(0.25, request.lock_timeout_ms / 5000)),
-            executor=seen.executor,
-            clock=clock,
-            budget=Budget(request.lock_budget_s),
-        )
+    if result["changed"] and not request.check_mode:
+        run = _run(desk, seen)
         _change(run, seen)
         result["applied"] = [each.as_dict() for each in run.applied]
         _verify(run, seen, result)
-    result["run_applied"] = [{"app": app, "name": name} for app, name in journal.applied_by_run(request.run_id)]
+    result["run_applied"] = [{"app": app, "name": name} for app, name in desk.journal.applied_by_run(request.run_id)]
     return result
 
 
-def _observe(request: Request, work: Any, journal: Journal) -> Observation:
+def _open(request: Request, clock: Clock) -> Desk:
+    """Connect and, unless only a plan is wanted, make sure to be alone."""
+    session = Session(_name(request), request.lock_timeout_ms, request.statement_timeout_ms)
+    work = open_work(request.database, session)
+    lock = open_copy(work, _name(request))
+    if request.state != PLANNED:
+        take_run(lock, clock=clock, wait_s=request.busy_timeout_s if request.on_busy == "wait" else 0.0)
+        refuse_pooler(lock, work)
+        take_work(work, clock=clock)
+    return Desk(request, clock, session, work, lock, Journal(work, request.run_id, request.release))
+
+
+def _name(request: Request) -> str:
+    return f"slipway migrate {request.run_id}"
+
+
+def _busy(desk: Desk) -> str | None:
+    other = holder(desk.lock) if desk.request.state == PLANNED else None
+    return str(other) if other else None
+
+
+def _run(desk: Desk, seen: Observation) -> Run:
+    """From here on the session may write."""
+    desk.session.read_only = False
+    configure_session(desk.work, desk.session)
+    interval_s = min(0.25, desk.request.lock_timeout_ms / 5000)
+    return Run(
+        request=desk.request,
+        work=desk.work,
+        lock=desk.lock,
+        journal=desk.journal,
+        watcher=Watcher(desk.work, f"{_name(desk.request)} watch", interval_s),
+        executor=seen.executor,
+        clock=desk.clock,
+        budget=Budget(desk.request.lock_budget_s),
+    )
+
+
+def _observe(desk: Desk) -> Observation:
+    request = desk.request
     if request.state != REVERSED:
-        return observe(work, journal)
+        return observe(desk.work, desk.journal)
     keys = request.undo
     if keys is None:
-        keys = tuple(f"{app}.{name}" for app, name in journal.applied_by_run(request.run_id))
-    return observe_undoing(work, journal, keys)
+        keys = tuple(f"{app}.{name}" for app, name in desk.journal.applied_by_run(request.run_id))
+    return observe_undoing(desk.work, desk.journal, keys)
 
 
-def _judge(request: Request, work: Any, seen: Observation) -> list[Judged]:
+def _judge(desk: Desk, seen: Observation) -> list[Judged]:
+    request = desk.request
     _check_names(request, seen)
     if seen.backwards:
-        migrations = collect_undoing(work, seen.plan, states_before(seen.executor, seen.plan))
+        migrations = collect_undoing(desk.work, seen.plan, states_before(seen.executor, seen.plan))
     else:
-        migrations = collect(work, seen.plan, seen.executor._create_project_state(with_applied_migrations=True))
+        migrations = collect(desk.work, seen.plan, seen.executor._create_project_state(with_applied_migrations=True))
     return [judge(each, first=seen.first, acknowledged=request.acknowledged) for each in migrations]
 
 
@@ -218,8 +254,7 @@ def _refuse(request: Request, seen: Observation, plan: Sequence[Judged], result:
 
 def _change(run: Run, seen: Observation) -> None:
     request, alias = run.request, run.work.alias
-    run.journal.create()
-    run.executor.recorder.ensure_schema()
+    _make_tables(run)
     for half in seen.half_done:
         run.journal.settle(half, request.settled[half.key])
     run.watcher.start()
@@ -234,6 +269,19 @@ def _change(run: Run, seen: Observation) -> None:
     run.journal.add(events.SIGNALS)
 
 
+def _make_tables(run: Run) -> None:
+    try:
+        run.journal.create()
+        run.executor.recorder.ensure_schema()
+    except Exception as error:
+        # Django wraps what its recorder meets.
+        raise SlipwayError(
+            f"the tables that record migrations can't be made: {error_text(error)}",
+            untouched=_NOTHING,
+            remedy="Give the database role of the release the right to create tables in its schema",
+        ) from error
+
+
 def _state_now(run: Run) -> Any:
     run.executor.loader.build_graph()
     return run.executor._create_project_state(with_applied_migrations=True)
@@ -246,9 +294,11 @@ def _verify(run: Run, seen: Observation, result: dict[str, Any]) -> None:
     """
     now = observe(run.work, run.journal)
     result["after"], result["invalid_indexes"] = dict(now.heads), list(invalid_indexes(run.work))
-    if run.request.state == APPLIED and now.plan:
+    undone = set(now.plan)
+    wrong = [each for each in seen.plan if (each in undone) != seen.backwards]
+    if wrong or (run.request.state == APPLIED and undone):
         raise SlipwayError(
-            f"still not recorded after the run: {', '.join(map(str, now.plan))}",
+            f"the record is not as it must be after the run: {', '.join(map(str, wrong or now.plan))}",
             remedy="Look at what the migrations and the handlers of post_migrate do with the table django_migrations",
             facts=result,
         )

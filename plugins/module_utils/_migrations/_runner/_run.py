@@ -94,6 +94,10 @@ class Run:
     applied: list[Applied] = field(default_factory=list)
     progress: Progress = field(default_factory=Progress)
 
+    def reason(self, migration: Any) -> str:
+        """Why the migration may run though it is not known to be harmless; empty when nobody had to say."""
+        return self.request.acknowledged.get(f"{migration.app_label}.{migration.name}", "")
+
     def now_ms(self, since: float) -> int:
         return round((self.clock.monotonic() - since) * 1000)
 

@@ -41,9 +41,7 @@ def run_stepwise(context: Run, migration: Any, state: Any, *, backwards: bool) -
         _run_deferred(context, migration, editor, backwards)
     ms = context.now_ms(began + context.progress.waited_s)
     with dj.atomic(context.work.alias):
-        record(context.executor, migration, backwards=backwards)
-        event = events.UNDONE if backwards else events.APPLIED
-        context.journal.add(event, migration, backwards=backwards, ms=ms)
+        record(context, migration, backwards=backwards, ms=ms)
     return after, ms
 
 

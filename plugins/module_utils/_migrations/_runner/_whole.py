@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
-from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _journal as events
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import (
     backend_pid,
     execute_raw,
@@ -48,7 +47,5 @@ def _transaction(context: Run, migration: Any, state: Any, backwards: bool, bega
             for step in steps(migration, state, backwards=backwards):
                 context.progress.begin(step)
                 run(step, migration, editor)
-        record(context.executor, migration, backwards=backwards)
-        event = events.UNDONE if backwards else events.APPLIED
-        context.journal.add(event, migration, backwards=backwards, ms=context.now_ms(began))
+        record(context, migration, backwards=backwards, ms=context.now_ms(began))
     return state
