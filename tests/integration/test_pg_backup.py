@@ -24,7 +24,10 @@ import pytest
 from ansible_collections.slipway.django.tests.integration.ansible_module import ModuleRun, run_module
 from ansible_collections.slipway.django.tests.integration.lab_postgres import Cluster, bin_directory, running
 
-pytestmark = pytest.mark.skipif(bin_directory() is None, reason="needs the package postgresql")
+pytestmark = [
+    pytest.mark.skipif(bin_directory() is None, reason="needs the package postgresql"),
+    pytest.mark.timeout(300),
+]
 PASSWORD = "mark-of-a-password-77"
 
 
@@ -287,7 +290,7 @@ def test_a_locked_table_is_awaited_so_long_and_its_holder_named(cluster: Cluster
         assert holder.stdin is not None
         holder.stdin.write("BEGIN; LOCK TABLE orders; SELECT 'secret-in-a-query';\n")
         holder.stdin.flush()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 30
         while cluster.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock'") == "0":
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -337,7 +340,7 @@ def test_the_module_is_killed_in_the_middle_of_the_dump(cluster: Cluster, backup
     assert len(left) == 1
     assert left[0].endswith(".partial")
     assert "manifest.json" not in entries(backups / left[0])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'slipway%'") != "0":
         assert time.monotonic() < deadline, "the dump goes on without the module"
         time.sleep(0.05)

@@ -73,8 +73,9 @@ class SystemDumper:
     def dump(self, argv: Sequence[str], env: Mapping[str, str], path: str, *, timeout_s: float) -> Written:
         deadline = self._clock.monotonic() + timeout_s
         digest = hashlib.sha256()
-        # O_EXCL by mode x: an archive is never written over another one.
-        with tempfile.TemporaryFile() as messages, open(path, "xb") as target:
+        # O_EXCL by mode x: an archive is never written over another one. Without a buffer nothing is left to be written
+        # when it is closed, which on a full disk would fail once more and hide the first error.
+        with tempfile.TemporaryFile() as messages, open(path, "xb", buffering=0) as target:
             os.fchmod(target.fileno(), 0o600)
             with streaming(argv, stderr=messages, env=env) as process:
                 output = cast("IO[bytes]", process.stdout)  # a pipe, as streaming() says
@@ -117,8 +118,10 @@ class SystemDumper:
 
 
 def _write(target: IO[bytes], block: bytes) -> None:
+    rest = memoryview(block)
     try:
-        target.write(block)
+        while rest:
+            rest = rest[target.write(rest) :]
     except OSError as error:
         raise NoSpace(f"The archive {target.name} can't be written: {error.strerror}") from error
 
@@ -126,7 +129,6 @@ def _write(target: IO[bytes], block: bytes) -> None:
 def _flush(target: IO[bytes]) -> None:
     """Make it durable, and forget it, so that reading it back asks the disk."""
     try:
-        target.flush()
         os.fsync(target.fileno())
     except OSError as error:
         raise NoSpace(f"The archive {target.name} can't be written: {error.strerror}") from error
