@@ -14,7 +14,9 @@ author:
   - slipway.django contributors (@slipway)
 options:
   _input:
-    description: Name of the site, result of M(slipway.django.deployment_info), results of M(slipway.django.release_info) by host, and of the balancers.
+    description:
+      - Name of the site, result of M(slipway.django.deployment_info), results of M(slipway.django.release_info) by
+        host, and of the balancers.
     type: dict
     required: true
 """

@@ -10,7 +10,8 @@ module: host_check
 short_description: Refuse a host that is not ready for a deployment
 version_added: 0.1.0
 description:
-  - Holds a host against a checklist (user, free disk, directories, systemd units, commands) and reports all rows that do not pass at once.
+  - Holds a host against a checklist (user, free disk, directories, systemd units, commands) and reports all rows that
+    do not pass at once.
   - Reads only.
 author:
   - slipway.django contributors (@slipway)

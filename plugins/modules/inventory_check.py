@@ -10,7 +10,8 @@ module: inventory_check
 short_description: Refuse an inventory or a selection of hosts that a deployment can't use
 version_added: 0.1.0
 description:
-  - Finds what Ansible passes over in silence. An inventory that does not exist, a group that is empty or misspelt, a variable whose
+  - Finds what Ansible passes over in silence. An inventory that does not exist, a group that is empty or misspelt, a
+    variable whose
     name is a near-miss of a known one, and a run that is narrowed by C(--limit), C(--tags) or C(--skip-tags).
   - Reports all findings at once. Connects to nothing and changes nothing; runs on the controller.
 author:

@@ -10,7 +10,8 @@ module: pg_site
 short_description: Make the role and the database of a site
 version_added: 0.1.0
 description:
-  - Makes a PostgreSQL role that can log in, with its password, and a database that belongs to it. Drops nothing and takes nothing away.
+  - Makes a PostgreSQL role that can log in, with its password, and a database that belongs to it. Drops nothing and
+    takes nothing away.
   - The password never reaches the server. A SCRAM-SHA-256 verifier is made on the host and sent through standard input.
 requirements:
   - C(psql) on the host

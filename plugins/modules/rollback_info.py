@@ -10,10 +10,13 @@ module: rollback_info
 short_description: Decide whereto a site can go back
 version_added: 0.1.0
 description:
-  - Reads the records of a site's deployments on its control host and decides which release a rollback brings back. Changes nothing.
-  - The release before is the one that the deployment of the live release has replaced. A second rollback goes further back, never
+  - Reads the records of a site's deployments on its control host and decides which release a rollback brings back.
+    Changes nothing.
+  - The release before is the one that the deployment of the live release has replaced. A second rollback goes further
+    back, never
     forward to the release that the first one left.
-  - Refused when migrations may have been applied since that are not known to leave older code working; the refusal names the alternatives.
+  - Refused when migrations may have been applied since that are not known to leave older code working; the refusal
+    names the alternatives.
 author:
   - slipway.django contributors (@slipway)
 attributes:
@@ -102,9 +105,7 @@ def main() -> None:
     )
     try:
         records = Store(module.params["root"], CONTROL).observe(SystemClock()).records
-        decision = decide(
-            records, release=module.params["release"], accept_schema=module.params["accept_schema"]
-        )
+        decision = decide(records, release=module.params["release"], accept_schema=module.params["accept_schema"])
     except SlipwayError as error:
         module.fail_json(msg=error.message, **error.facts)
     module.exit_json(changed=False, msg=decision.reason, **asdict(decision))

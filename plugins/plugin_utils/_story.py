@@ -40,7 +40,8 @@ def _plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     origin = deployment.get("origin") or {}
     yield f"deployment {deployment['id']}, attempt {deployment['attempt']}, of site {plan['site']}"
     yield f"version    {plan['version']} = commit {target['commit'][:12]} = release {target['name']}"
-    yield f"from       {origin.get('version') or 'nothing: the first deployment'} {origin.get('release') or ''}".rstrip()
+    before = f"{origin['version']} {origin['release']}" if origin else "nothing: the first deployment"
+    yield f"from       {before}"
     yield from _commit_lines(plan["changes"])
     migrations = plan["migrations"]
     yield "migrations none" if not migrations else "migrations"

@@ -96,7 +96,8 @@ def _group_findings(inventory: Inventory) -> Iterable[str]:
         yield f"slipway_control_host: {inventory.control_host!r} is not a host of the inventory"
     elif inventory.control_host in inventory.groups.get("app", ()):
         yield (
-            f"slipway_control_host: {inventory.control_host!r} is an app host; the lease must lie outside of the rollout"
+            f"slipway_control_host: {inventory.control_host!r} is an app host; "
+            "the lease must lie outside of the rollout"
         )
 
 
