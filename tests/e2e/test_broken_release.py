@@ -32,7 +32,7 @@ def test_the_old_version_serves_on(world: World, version: str, evidence: list[st
     assert "rolled_back" in run.text
     assert f"The site is back on {old}" in run.text
     assert rounds.losses(figures) == []
-    assert set(figures.summary["answers"]) == {old}
+    assert set(figures.document["answers"]) == {old}
     assert world.fleet.releases() == {host: [old] for host in world.fleet.apps}
     record = world.fleet.records()[-1]
     assert (record["verdict"], record["version"]) == ("rolled_back", version)
