@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,7 +120,12 @@ class Project:
         )
 
     def end(self, process: subprocess.Popen[str]) -> Run:
-        output, _nothing = process.communicate(timeout=120)
+        try:
+            output, _nothing = process.communicate(timeout=150)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _nothing = process.communicate()
+            pytest.fail(f"the run did not end: {output}")
         return Run(process.returncode, output, (self.path / "log" / "latest").resolve())
 
     def run(self, playbook: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Run:
@@ -307,7 +313,8 @@ def test_a_deployment_in_batches_with_a_rescue_a_retry_and_a_lost_host(project: 
     assert (run.summary["verdict"], run.summary["status"]) == ("completed_with_errors", "succeeded")
     shown = run.output[run.output.index("DEPLOYMENT LOG") :]
     assert f"release   v2 (3f2a9c1d4e5f-0a1b2c3d), {deployment}" in shown
-    assert "app2: Gate: non-zero return code (a rescue followed)" in shown
+    # The words of a command's failure are not the same in all versions of ansible-core.
+    assert re.search(r"app2: Gate: .*non-zero return code.* \(a rescue followed\)$", shown, re.MULTILINE)
     assert "away1: Reach it: " in shown
     assert f"log       {run.directory}/events.jsonl" in shown
 
