@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,39 +97,64 @@ class Cluster:
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """Start a server in a directory of its own and take both away at the end."""
-    programs = server_programs()
-    root = os.geteuid() == 0
-    # The server refuses to run as root.
-    account: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": []} if root else {}
-    # Not pytest's directory: a socket's path is limited to 107 characters, and postgres must be able to go there.
+    # Not pytest's directory: a socket's path is limited to 107 characters, and the server's user must get there.
     directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
-    directory.chmod(0o755)
-    if root:
-        shutil.chown(directory, "postgres", "postgres")
-    data = str(directory / "data")
-    password = directory / "password"
-    password.write_text(PASSWORD)
-
-    def run(*argv: str) -> None:
-        subprocess.run(argv, check=True, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **account)
-
-    options = f"-c listen_addresses='' -c unix_socket_directories={directory} -c fsync=off -c max_connections=50"
     try:
-        run(
-            *(str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "scram-sha-256"),
-            *("--pwfile", str(password), "--no-sync", "--locale=C.UTF-8", "-E", "UTF8"),
-        )
-        run(str(programs / "pg_ctl"), "-D", data, "-w", "-l", f"{data}/log", "-o", options, "start")
-        try:
+        directory.chmod(0o755)
+        if os.geteuid() == 0:
+            shutil.chown(directory, "postgres", "postgres")
+        (directory / "password").write_text(PASSWORD)
+        initialise(directory)
+        with running_server(directory) as process:
             cluster = Cluster(directory)
+            wait_for_answer(cluster, process)
             with cluster.connect() as connection:
                 create = sql.SQL("CREATE ROLE shop LOGIN PASSWORD {}")
                 connection.execute(create.format(sql.Literal(PASSWORD)))
             yield cluster
-        finally:
-            run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
     finally:
         shutil.rmtree(directory)
+
+
+def as_server(*argv: str) -> list[str]:
+    """The command under the server's user, root being refused, and with its end when the tests are killed."""
+    account = ["--reuid", "postgres", "--regid", "postgres", "--clear-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", *account, "--pdeathsig", "QUIT", *argv]
+
+
+def initialise(directory: Path) -> None:
+    command = as_server(
+        *(str(server_programs() / "initdb"), "-D", str(directory / "data"), "-U", "postgres", "-A", "scram-sha-256"),
+        *("--pwfile", str(directory / "password"), "--no-sync", "--locale=C.UTF-8", "-E", "UTF8"),
+    )
+    subprocess.run(command, check=True, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def running_server(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    settings = {"listen_addresses": "", "unix_socket_directories": str(directory), "fsync": "off"}
+    words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    command = as_server(str(server_programs() / "postgres"), "-D", str(directory / "data"), *words)
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGQUIT)  # at once, also with clients that hang
+        process.wait(timeout=30)
+
+
+def wait_for_answer(cluster: Cluster, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            cluster.connect().close()
+        except psycopg.OperationalError:
+            assert process.poll() is None, (cluster.directory / "log").read_text()
+            assert time.monotonic() < deadline, (cluster.directory / "log").read_text()
+            time.sleep(0.05)
+        else:
+            return
 
 
 @dataclass
