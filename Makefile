@@ -98,7 +98,7 @@ test: ## all of it: lint, unit, and with the lab up Molecule, integration, end t
 	tools/with-lab $(MAKE) test-molecule test-integration test-e2e
 
 test-molecule: venv system-packages ## each role on servers of the lab
-	tools/with-lab molecule test --all
+	tools/with-lab molecule test --all --no-command-borders
 
 test-integration: venv system-packages ## modules against the real programs
 	tools/with-lab pytest --timeout 300 tests/integration
