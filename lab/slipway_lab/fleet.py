@@ -285,14 +285,16 @@ class Fleet:
         return self._documents(host, f"{ROOT}/releases/*/release.json")
 
     def release_of(self, version: str) -> str:
-        """The name of the release that was built from a tag, as the first application server has it.
+        """The name of the release that was built from a tag, the newest one, as the first application server has it.
 
-        :raises LabError: none or several were.
+        :raises LabError: there is none.
         """
-        names = [str(one["name"]) for one in self.staged(self.apps[0]) if one["version"] == version]
-        if len(names) != 1:
-            raise LabError(f"{self.apps[0]} has {len(names)} releases of {version}: {names}")
-        return names[0]
+        built = {
+            str(one["built_at"]): str(one["name"]) for one in self.staged(self.apps[0]) if one["version"] == version
+        }
+        if not built:
+            raise LabError(f"{self.apps[0]} has no release of {version}")
+        return built[max(built)]
 
     def _documents(self, host: str, files: str) -> list[dict[str, Any]]:
         text = self.script(host, f"for f in {files}; do test -e $f && cat $f && printf '\\0'; done; true")

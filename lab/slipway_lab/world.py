@@ -52,7 +52,7 @@ class World:
         """
         self.prepare()
         if not self._is_whole_on("v1"):
-            self.ready(keep_releases=True)
+            self.fleet.reset_site(keep_releases=True)
             self.deploy("v1")
         release = self.fleet.release_of("v1")
         if "shop.0002_order_channel" in self.fleet.migrations():
