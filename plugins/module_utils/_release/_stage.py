@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
 from ansible_collections.slipway.django.plugins.module_utils._files import locked
@@ -299,8 +299,16 @@ def _lay_out(wanted: Wanted, mirror: Mirror) -> None:
     write_environment(paths.environment, wanted.full_environment)
 
 
+def build_options(wanted: Wanted) -> BuildOptions:
+    """How this release is built. A scratch build keeps the installers' caches beside it: nothing else is touched."""
+    if wanted.scratch is None:
+        return wanted.build
+    caches = {"XDG_CACHE_HOME": f"{wanted.scratch.root}/cache"}
+    return replace(wanted.build, environment={**wanted.build.environment, **caches})
+
+
 def _run_build(wanted: Wanted, runner: Runner, steps: Steps) -> None:
-    builder = Builder(runner, wanted.build, wanted.paths, wanted.full_environment)
+    builder = Builder(runner, build_options(wanted), wanted.paths, wanted.full_environment)
     with steps.step("venv"):
         builder.make_venv()
     with steps.step("install"):

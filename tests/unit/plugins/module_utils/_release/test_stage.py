@@ -27,6 +27,7 @@ from ansible_collections.slipway.django.plugins.module_utils._release._stage imp
     StagePlan,
     Tools,
     Wanted,
+    build_options,
     check_wanted,
     observe,
     plan_stage,
@@ -216,3 +217,10 @@ def test_a_failed_fetch_leaves_the_remains_that_were_there(wanted: Wanted) -> No
         stage(wanted, Tools(runner, FakeClock()), check_mode=False)
     assert os.path.isdir(wanted.paths.src)
     assert read_manifest(wanted.paths.manifest) is None
+
+
+def test_a_scratch_build_keeps_its_caches_beside_it(wanted: Wanted, tmp_path: Path) -> None:
+    """uv wrote into the home folder of the site's user in check mode, which must change nothing."""
+    scratch = replace(wanted, scratch=Layout(str(tmp_path / "scratch")))
+    assert build_options(scratch).environment == {"XDG_CACHE_HOME": str(tmp_path / "scratch" / "cache")}
+    assert build_options(wanted).environment == {}
