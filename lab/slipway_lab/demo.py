@@ -128,10 +128,11 @@ class Demo:
         world, story = self._world, self.story
         story.before = self._releases()
         known = world.fleet.migrations()
-        with world.traffic.start(rate=RATE) as load, self._shown(load):
-            time.sleep(_CALM_S)
-            story.deployment = world.project.run(extra={"slipway_version": "v2"})
-            time.sleep(_CALM_S)
+        with world.traffic.start(rate=RATE) as load:
+            with self._shown(load):
+                time.sleep(_CALM_S)
+                story.deployment = world.project.run(extra={"slipway_version": "v2"})
+                time.sleep(_CALM_S)
             story.figures = load.stop()
             story.confirmed = load.confirmed(story.figures.orders.accepted)
         story.applied = tuple(name for name in world.fleet.migrations() if name not in known)

@@ -59,7 +59,7 @@ The same load while the live web service of each host is restarted, one host aft
 ## Circumstances
 
 {date}, commit {commit}. {versions}.
-Machine: {machine}.
+Machine: {machine}. Load average before the first round: {busy}.
 """
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 
@@ -72,6 +72,8 @@ class Circumstances:
     commit: str
     versions: dict[str, str]
     machine: str
+    busy: float
+    """The machine's load average before the first round: what others had it do."""
 
 
 def circumstances(settings: Settings, fleet: Fleet) -> Circumstances:
@@ -79,7 +81,8 @@ def circumstances(settings: Settings, fleet: Fleet) -> Circumstances:
     versions = {"ansible-core": _ansible(settings)}
     for name, host, argv in _PROGRAMS:
         versions[name] = _first_version(fleet.run(host, *argv))
-    return Circumstances(time.strftime("%Y-%m-%d", time.gmtime()), _commit(settings.checkout), versions, _machine())
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    return Circumstances(date, _commit(settings.checkout), versions, _machine(), os.getloadavg()[0])
 
 
 def _first_version(text: str) -> str:
@@ -125,6 +128,7 @@ def render_zero_loss(seen: Circumstances, rounds: Sequence[Round], control: Figu
         commit=seen.commit,
         versions=", ".join(f"{name} {version}" for name, version in seen.versions.items()),
         machine=seen.machine,
+        busy=f"{seen.busy:.1f}",
     )
 
 
@@ -144,7 +148,7 @@ host's own boot, record and message name it; the same command once more, when th
 `ends s`: seconds from the command to its end, the death included.
 
 {date}, commit {commit}. {versions}.
-Machine: {machine}.
+Machine: {machine}. Load average before the first round: {busy}.
 """
 
 
@@ -166,6 +170,7 @@ def render_lost_hosts(seen: Circumstances, cases: Sequence[Lost]) -> str:
         commit=seen.commit,
         versions=", ".join(f"{name} {version}" for name, version in seen.versions.items()),
         machine=seen.machine,
+        busy=f"{seen.busy:.1f}",
     )
 
 

@@ -16,10 +16,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "proof" / "zero-loss.md"
 
 def test_five_deployments_and_their_ways_back_lose_nothing(world: World) -> None:
     world.ready()
+    seen = proof.circumstances(world.settings, world.fleet)
     shown = [rounds.run_conclusive(world) for _ in range(ROUNDS)]
     control = rounds.restart_without_drain(world)
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    seen = proof.circumstances(world.settings, world.fleet)
     PAGE.write_text(proof.render_zero_loss(seen, shown, control), encoding="utf-8")
     assert [rounds.shortfalls(one) for one in shown] == [[]] * ROUNDS
     assert [one.figures.why_not for one in shown] == [""] * ROUNDS
