@@ -81,6 +81,8 @@ def circumstances(settings: Settings, fleet: Fleet) -> Circumstances:
     versions = {"ansible-core": _ansible(settings)}
     for name, host, argv in _PROGRAMS:
         versions[name] = _first_version(fleet.run(host, *argv))
+    pinned = (settings.checkout / "lab" / "site" / "base" / "requirements.txt").read_text(encoding="utf-8")
+    versions.update(re.findall(r"^(Django|gunicorn|celery)(?:\[.*\])?==(\S+)", pinned, re.MULTILINE | re.IGNORECASE))
     date = time.strftime("%Y-%m-%d", time.gmtime())
     return Circumstances(date, _commit(settings.checkout), versions, _machine(), os.getloadavg()[0])
 
