@@ -79,3 +79,13 @@ def test_a_slip_is_refused_before_anything_is_touched(world: World, extra: dict[
     assert "UNREACHABLE" not in run.text
     assert not [line for line in run.text.splitlines() if line.startswith("app1 ") and "ok=0" not in line]
     assert len(world.fleet.records()) == count
+
+
+def test_a_version_that_is_not_there_ends_the_run_at_once(world: World) -> None:
+    world.prepare()
+    count = len(world.fleet.records())
+    run = world.project.run(extra={"slipway_version": "nosuch"})
+    assert run.rc == 2
+    assert "nosuch" in run.text
+    assert "PLAY [Preflight]" not in run.text
+    assert len(world.fleet.records()) == count
