@@ -50,7 +50,7 @@ class Application(http.server.ThreadingHTTPServer):
         self.requests = 0
         self.last_end = 0.0
         self.let_go = threading.Event()
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
     def handle_error(self, request: object, client_address: object) -> None:

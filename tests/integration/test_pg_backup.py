@@ -331,7 +331,7 @@ def test_a_full_disk(cluster: Cluster, tmp_path: Path) -> None:
 
 def test_the_module_is_killed_in_the_middle_of_the_dump(cluster: Cluster, backups: Path) -> None:
     cluster.sql("INSERT INTO orders (note) SELECT md5(random()::text) FROM generate_series(1, 400000)")
-    runs = threading.Thread(target=lambda: backup_killed(cluster, backups))
+    runs = threading.Thread(target=lambda: backup_killed(cluster, backups), daemon=True)
     runs.start()
     killed = kill_in_the_middle(backups)
     runs.join(60)
@@ -396,7 +396,7 @@ def test_a_throw_away_database_of_a_dead_run_is_dropped(cluster: Cluster, backup
 def test_two_at_once_take_one(cluster: Cluster, backups: Path) -> None:
     backups.mkdir(mode=0o700)
     runs: list[ModuleRun] = []
-    threads = [threading.Thread(target=lambda: runs.append(backup(cluster, backups))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: runs.append(backup(cluster, backups)), daemon=True) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -427,7 +427,7 @@ def test_a_password_is_nowhere(cluster: Cluster, backups: Path, tmp_path: Path) 
                     continue
             time.sleep(0.01)
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     options: dict[str, Any] = {"host": "127.0.0.1", "user": "keeper", "passfile": str(passfile)}
     try:
