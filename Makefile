@@ -97,7 +97,9 @@ test: ## all of it: lint, unit, and with the lab up Molecule, integration, end t
 	$(MAKE) system-packages
 	tools/with-lab $(MAKE) test-molecule test-integration test-e2e
 
+# Molecule remembers from an interrupted run that its servers are prepared, and these may be other servers.
 test-molecule: venv system-packages ## each role on servers of the lab
+	rm -rf "$$ANSIBLE_HOME"/tmp/molecule.*
 	tools/with-lab molecule test --all --no-command-borders
 
 test-integration: venv system-packages ## modules against the real programs
