@@ -147,7 +147,12 @@ class Store:
             return
         parent = os.path.dirname(path)
         self._make_directory(parent)
-        os.mkdir(path, 0o750)
+        try:
+            os.mkdir(path, 0o750)
+        except FileExistsError:
+            # Another run made it between the look and the step.
+            if not os.path.isdir(path):
+                raise
         fsync_directory(parent)
 
     def _read(self, name: str) -> Any | None:

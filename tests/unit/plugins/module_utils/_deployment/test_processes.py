@@ -63,6 +63,19 @@ def test_of_many_that_open_at_once_exactly_one_wins(tmp_path: Path) -> None:
         site.close(known["history"][0])
 
 
+def test_the_directory_that_another_one_makes_in_this_moment_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = os.mkdir
+
+    def second(path: str, mode: int) -> None:
+        mkdir(path, mode)
+        mkdir(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", second)
+    assert Site(tmp_path, SystemClock()).open()["token"] == 1
+
+
 def test_of_many_that_take_the_same_lease_over_exactly_one_wins(tmp_path: Path) -> None:
     first = Site(tmp_path, SystemClock()).open()
     assert tokens_of_a_race(tmp_path, takeover=first["id"]) == [0] * (RACERS - 1) + [2]
