@@ -58,7 +58,8 @@ def test_each_rule_says_what_it_keeps() -> None:
         (
             "20261121",
             (
-                "the newest, the newest that is verified by list, read, checksum, schema, one of the last 2 (keep_last), "
+                "the newest, the newest that is verified by list, read, checksum, schema, "
+                "one of the last 2 (keep_last), "
                 "of the last 3 days (keep_days), the last of the day 2026-11-21 (keep_daily), "
                 "the last of the week 2026-W47 (keep_weekly), the last of the month 2026-11 (keep_monthly)"
             ),
