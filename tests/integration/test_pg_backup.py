@@ -93,14 +93,14 @@ def test_check_apply_check_apply(cluster: Cluster, backups: Path) -> None:
     assert taken["levels"] == ["list", "read", "checksum", "schema"]
     assert entries(backups) == [taken["id"]]
     path = Path(taken["path"])
-    assert entries(path) == ["database.dump", "manifest.json"]
+    assert entries(path) == ["database.dump", "manifest.json", "manifest.json.sha256"]
     assert [oct(p.stat().st_mode & 0o777) for p in (backups, path, path / "database.dump", path / "manifest.json")] == [
         "0o700", "0o700", "0o600", "0o600",
     ]  # fmt: skip
 
     # The digest by another program, the content by a restore, the throw-away database gone by the server's word.
     digest = subprocess.run(["sha256sum", path / "database.dump"], capture_output=True, text=True, check=True).stdout
-    assert digest.split()[0] == taken["sha256"]
+    assert digest.split()[0] == taken["files"][0]["sha256"]
     assert cluster.databases() == {"postgres", "template0", "template1", "shop"}
     assert restored(cluster, path / "database.dump") == before
 
@@ -193,7 +193,7 @@ def test_a_manifest_that_can_not_be_read_is_not_taken_for_absent(cluster: Cluste
     (Path(taken["path"]) / "manifest.json").write_text("{")
     run = backup(cluster, backups)
     assert run.failed
-    assert "manifest.json is not a JSON document" in run.msg
+    assert "manifest.json is damaged: manifest.json.sha256 beside it does not have its digest" in run.msg
 
 
 def test_a_schema_that_can_not_be_restored_is_found(cluster: Cluster, backups: Path) -> None:

@@ -40,7 +40,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._client i
     find_psql,
 )
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import (
-    ARCHIVE,
+    ARCHIVES,
     LEVELS,
     PARTIAL,
     Manifest,
@@ -332,9 +332,9 @@ class _Run:
     def _require_whole(self, found: Manifest) -> None:
         path = self._path(found.id)
         require_digest(
-            os.path.join(path, ARCHIVE),
+            os.path.join(path, found.archive),
             found.bytes,
-            found.sha256,
+            found.files[0]["sha256"],
             untouched=f"Backup {found.id} with the label {found.label} was left as it is, and no other one was taken "
             "in its place: by now the database may be another",
             remedy=f"Bring an undamaged copy of {path}. If the database is still as it was, move the directory away "
@@ -392,7 +392,7 @@ class _Work:
             return {"levels": levels}
         manifest = self._manifest(manifests.new_id(self._tools.clock.utcnow()), Written(0, "", ""))
         summary = manifest.summary(os.path.join(self._request.directory, manifest.id))
-        return {**summary, "levels": levels, "bytes": None, "sha256": None}
+        return {**summary, "levels": levels, "bytes": None, "files": None}
 
     def drop_leftovers(self) -> list[str]:
         """Drop throw-away databases of runs that died."""
@@ -418,7 +418,7 @@ class _Work:
         return manifest
 
     def _write_and_verify(self, backup_id: str, directory: str) -> Manifest:
-        archive = os.path.join(directory, ARCHIVE)
+        archive = os.path.join(directory, ARCHIVES["custom"])
         began = self._tools.clock.monotonic()
         written = self._dump(archive)
         dumped = self._tools.clock.monotonic()
@@ -434,7 +434,7 @@ class _Work:
         directory = os.path.join(self._request.directory, found.id)
         began = self._tools.clock.monotonic()
         for level in levels:
-            self._verify(level, os.path.join(directory, ARCHIVE), found)
+            self._verify(level, os.path.join(directory, found.archive), found)
         spent = found.seconds.get("verify", 0.0) + self._tools.clock.monotonic() - began
         reached = [level for level in LEVELS if level in (*found.levels, *levels)]
         manifest = replace(found, levels=reached, seconds={**found.seconds, "verify": round(spent, 3)})
@@ -443,7 +443,8 @@ class _Work:
 
     def _verify(self, level: str, archive: str, manifest: Manifest) -> None:
         owner = os.path.join(self._request.directory, manifest.id)
-        self._verifier.verify(level, archive, manifest.bytes, manifest.sha256, owner=owner, remaining=self._remaining)
+        digest = manifest.files[0]["sha256"]
+        self._verifier.verify(level, archive, manifest.bytes, digest, owner=owner, remaining=self._remaining)
 
     def _dump(self, archive: str) -> Written:
         try:
@@ -477,13 +478,22 @@ class _Work:
             label=self._request.label,
             site=self._request.site,
             database=self._request.connection.database,
+            started_at=self._tools.clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ"),
             taken_at=self._tools.clock.utcnow().strftime("%Y-%m-%dT%H:%M:%SZ"),
-            bytes=written.bytes,
-            sha256=written.sha256,
-            levels=[],
+            system_identifier="",
             server_version=source.version,
             client_version=self._client.version,
+            format="custom",
             compression=self._compression,
+            jobs=1,
+            files=[{"path": ARCHIVES["custom"], "bytes": written.bytes, "sha256": written.sha256}],
+            levels=[],
+            snapshot={},
+            tables=[],
+            sequences=[],
+            large_objects=0,
+            fingerprint="none",
+            django_migrations=[],
             seconds={"dump": 0.0, "verify": 0.0},
             warnings=[line for line in written.messages.splitlines() if line],
             properties={
