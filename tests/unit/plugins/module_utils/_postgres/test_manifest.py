@@ -6,7 +6,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._files import write_atomic
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _manifest as manifests
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import (
     LEVELS,
@@ -138,30 +141,27 @@ def test_what_is_no_json_is_an_error(tmp_path: Path) -> None:
         read_all(str(tmp_path))
 
 
-def test_killed_between_any_two_files_the_manifest_still_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("files", "level"), [(0, "read"), (1, "read"), (2, "checksum"), (3, "checksum")])
+def test_killed_between_any_two_files_the_manifest_still_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int, level: str
+) -> None:
     path = put(tmp_path, MANIFEST)
-    further = replace(MANIFEST, levels=["list", "read", "checksum"])
-    whole = manifests.write_atomic
     written: list[str] = []
 
     def killed(name: str, data: bytes, *, mode: int) -> None:
-        if len(written) == at:
+        if len(written) == files:
             raise KeyboardInterrupt
-        whole(name, data, mode=mode)
+        write_atomic(name, data, mode=mode)
         written.append(os.path.basename(name))
 
     monkeypatch.setattr(manifests, "write_atomic", killed)
-    for at, expected in [(0, MANIFEST), (1, MANIFEST), (2, further)]:
-        written.clear()
-        with pytest.raises(KeyboardInterrupt):
-            write(further, str(path))
-        assert read_all(str(tmp_path)) == [expected]
-    at = 3
-    written.clear()
-    write(further, str(path))
-    assert written == ["manifest.json.sha256", "manifest.json", "manifest.json.sha256"]
-    assert read_all(str(tmp_path)) == [further]
-    subprocess.run(["sha256sum", "--check", "--strict", "manifest.json.sha256"], cwd=path, check=True)
+    with nullcontext() if files == 3 else pytest.raises(KeyboardInterrupt):
+        write(replace(MANIFEST, levels=levels_up_to("checksum")), str(path))
+    assert written == ["manifest.json.sha256", "manifest.json", "manifest.json.sha256"][:files]
+    (there,) = read_all(str(tmp_path))
+    assert there.levels[-1] == level
+    if files == 3:
+        subprocess.run(["sha256sum", "--check", "--strict", "manifest.json.sha256"], cwd=path, check=True)
 
 
 def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_backup_is_removed_by_a_name_that_is_a_leftover(tmp_path: Path, monkey
         assert path == f"{tmp_path}/{ID}.deleting"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(manifests.shutil, "rmtree", killed)
+    monkeypatch.setattr(shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         remove(str(tmp_path), ID)
     monkeypatch.undo()
