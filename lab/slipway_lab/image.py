@@ -65,6 +65,7 @@ def gather(settings: Settings, environ: Mapping[str, str], authorities: Path = A
     image = settings.checkout / "lab" / "image"
     files = dict(_tree(image))
     files["requirements/lab.txt"] = files.pop("requirements.txt")
+    files["requirements/tools.txt"] = (settings.checkout / "roles/provision/files/tools.txt").read_bytes()
     site = settings.checkout / "lab" / "site"
     for path in sorted(site.rglob("requirements*.txt")):
         files[f"requirements/site-{'-'.join(path.relative_to(site).parts)}"] = path.read_bytes()

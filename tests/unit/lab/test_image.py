@@ -17,6 +17,7 @@ def checkout(tmp_path: Path) -> Path:
         "lab/image/requirements.txt": "uv==1\n",
         "lab/image/rootfs/etc/motd": "hello\n",
         "lab/site/base/requirements.txt": "django==5\n",
+        "roles/provision/files/tools.txt": "boto3==1\n",
         "authorities/company.crt": "PEM\n",
     }.items():
         path = tmp_path / name
@@ -40,6 +41,7 @@ def test_all_inputs_are_gathered(checkout: Path) -> None:
         "Containerfile": b"FROM base\n",
         "rootfs/etc/motd": b"hello\n",
         "requirements/lab.txt": b"uv==1\n",
+        "requirements/tools.txt": b"boto3==1\n",
         "requirements/site-base-requirements.txt": b"django==5\n",
         "authorities/none": b"",
         "authorities/company.crt": b"PEM\n",
@@ -58,6 +60,7 @@ def test_the_same_inputs_have_the_same_digest(checkout: Path) -> None:
         "lab/image/rootfs/etc/motd",
         "lab/image/requirements.txt",
         "lab/site/base/requirements.txt",
+        "roles/provision/files/tools.txt",
         "authorities/company.crt",
     ],
 )
