@@ -244,6 +244,13 @@ deployment:
         - Id of the first attempt of the chain, its own id for attempt 1. It names what belongs to the whole chain.
       returned: O(scope=control)
       type: str
+    backup_label:
+      description:
+        - Label of the backup that the way back would start from.
+        - Its own id, but after an attempt that may have changed the schema that attempt's, so that the backup is from
+          before the first migration.
+      returned: O(scope=control)
+      type: str
     site:
       description: Name of the site.
       returned: O(scope=control)

@@ -19,6 +19,8 @@ from ansible_collections.slipway.django.plugins.module_utils._deployment._record
 from ansible_collections.slipway.django.plugins.module_utils._deployment._times import to_text
 
 OPEN = "open"
+# Fact of a deployment: the migrations that it was about to apply, kept before the first statement runs.
+PLANNED = "planned_migrations"
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class Descent:
     attempt: int
     first_attempt: str | None
     origin: dict[str, Any] | None
+    # Label of the backup to keep to; None when a new one is as good: no attempt has come near the schema.
+    backup_label: str | None = None
 
 
 def descent(records: Sequence[Record], lease: Lease | None) -> Descent:
@@ -115,7 +119,10 @@ def descent(records: Sequence[Record], lease: Lease | None) -> Descent:
     newest = counted[-1] if counted else None
     if newest is None or newest.standing:
         return Descent(1, None, origin_of(newest))
-    return Descent(newest.attempt + 1, newest.first_attempt, newest.origin)
+    chain = [record for record in counted if record.first_attempt == newest.first_attempt]
+    # As young as possible, and never from after a migration.
+    label = next((record.backup_label for record in chain if record.facts.get(PLANNED)), None)
+    return Descent(newest.attempt + 1, newest.first_attempt, newest.origin, label)
 
 
 def describe_interruption(record: Record, lease: Lease | None, how: str) -> dict[str, Any]:

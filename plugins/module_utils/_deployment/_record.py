@@ -177,6 +177,8 @@ class Record:
     controller: str
     reason: str
     started_at: datetime
+    # Label of the backup from before the first statement that this deployment, or one that it follows, may have run.
+    backup_label: str = ""
     origin: dict[str, Any] | None = None
     interrupted: dict[str, Any] | None = None
     step: str | None = None
@@ -207,6 +209,7 @@ class Record:
             "controller": self.controller,
             "reason": self.reason,
             "started_at": to_text(self.started_at),
+            "backup_label": self.backup_label,
             "origin": self.origin,
             "interrupted": self.interrupted,
             "step": self.step,
@@ -234,6 +237,7 @@ class Record:
             controller=fields.text("controller"),
             reason=fields.text("reason"),
             started_at=fields.moment("started_at"),
+            backup_label=fields.text("backup_label"),
             origin=fields.optional_mapping("origin"),
             interrupted=fields.optional_mapping("interrupted"),
             step=fields.optional_text("step"),

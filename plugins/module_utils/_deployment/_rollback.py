@@ -14,15 +14,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.slipway.django.plugins.module_utils._deployment._history import by_token, newest_standing
+from ansible_collections.slipway.django.plugins.module_utils._deployment._history import (
+    PLANNED,
+    by_token,
+    newest_standing,
+)
 from ansible_collections.slipway.django.plugins.module_utils._deployment._record import Record
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
 
 _NOTHING = "Nothing was changed"
 # The phase of a migration that the code before it can live with; see _migrations/_rules.py.
 _EXPAND = "expand"
-# The fact in which a deployment keeps its plan, before the first statement runs.
-PLANNED = "planned_migrations"
 
 
 @dataclass(frozen=True)

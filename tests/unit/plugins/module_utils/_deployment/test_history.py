@@ -118,6 +118,20 @@ def test_what_was_never_opened_is_no_attempt() -> None:
     assert descent([record(1, "whole"), record(2)], lease(1, held=False)).attempt == 1
 
 
+def test_the_backup_is_as_young_as_possible_and_never_from_after_a_migration() -> None:
+    began = record(1, "whole")
+    harmless = record(2, "failed", first_attempt="first", backup_label="second's", facts={"planned_migrations": []})
+    changing = record(
+        3, "rolled_back", attempt=2, first_attempt="first", backup_label="third's",
+        facts={"planned_migrations": [{"app": "shop", "name": "0002"}]},
+    )  # fmt: skip
+    later = record(4, "failed", attempt=3, first_attempt="first", backup_label="third's", facts=changing.facts)
+    assert descent([began, harmless], None).backup_label is None
+    assert descent([began, harmless, changing], None).backup_label == "third's"
+    assert descent([began, harmless, changing, later], None).backup_label == "third's"
+    assert descent([began, changing, record(5, "whole")], None).backup_label is None
+
+
 def test_a_lost_host_stays_lost_until_a_deployment_brings_it_back() -> None:
     losing = record(1, "completed_with_errors", facts={"lost": {"app2": "unreachable at its drain"}})
     elsewhere = record(2, "whole", hosts=("app1",))
