@@ -67,7 +67,7 @@ format: venv ## what ruff can mend by itself
 mypy: venv
 	mypy -p ansible_collections.slipway.django.plugins
 	mypy --python-version 3.11 -p ansible_collections.slipway.django.tests -p slipway_lab -p shopload
-	mypy --python-version 3.11 tools
+	mypy --python-version 3.11 tools benchmarks
 
 ansible-lint: venv
 	ansible-lint --strict
@@ -110,6 +110,10 @@ test-e2e: venv system-packages ## whole deployments, good and broken
 
 proof: venv system-packages ## the long campaigns, whose results lie in docs/proof
 	tools/with-lab pytest --timeout 7200 tests/proof
+
+.PHONY: benchmark-backup
+benchmark-backup: venv system-packages ## CPU seconds of a backup against pg_dump and postgresql_db
+	benchmarks/backup/run --write benchmarks/backup/results.md
 
 # --- lab and demo ---------------------------------------------------------------------------------------------------
 
