@@ -32,6 +32,20 @@ class Cluster:
     bin: Path
     socket: Path
     port: int
+    settings: str = ""
+
+    @property
+    def data(self) -> Path:
+        return self.socket / "data"
+
+    def crash(self) -> None:
+        """End the server as a power failure does, and start it again: it recovers by its log."""
+        stop = [self.bin / "pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop"]
+        _as_owner(stop, cwd=self.socket)
+        _as_owner(
+            [self.bin / "pg_ctl", "-D", self.data, "-o", self.settings, "-l", self.socket / "log", "-w", "start"],
+            cwd=self.socket,
+        )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -83,8 +97,11 @@ def _as_owner(command: list[str | Path], *, cwd: Path, environment: Mapping[str,
 
 
 @contextlib.contextmanager
-def running(directory: Path) -> Iterator[Cluster]:
-    """Run a cluster below the directory, which is short enough for a socket's name."""
+def running(directory: Path, *settings: str) -> Iterator[Cluster]:
+    """Run a cluster below the directory, which is short enough for a socket's name.
+
+    :param settings: settings of the server, as ``max_prepared_transactions=5``.
+    """
     binaries = bin_directory()
     assert binaries is not None
     if os.geteuid() == 0:
@@ -99,10 +116,11 @@ def running(directory: Path) -> Iterator[Cluster]:
         cwd=directory,
     )
     (data / "pg_hba.conf").write_text("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
-    settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c fsync=off"
-    _as_owner([binaries / "pg_ctl", "-D", data, "-o", settings, "-l", directory / "log", "-w", "start"], cwd=directory)
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={directory} -c fsync=off"
+    options += "".join(f" -c {setting}" for setting in settings)
+    _as_owner([binaries / "pg_ctl", "-D", data, "-o", options, "-l", directory / "log", "-w", "start"], cwd=directory)
     try:
-        yield Cluster(binaries, directory, port)
+        yield Cluster(binaries, directory, port, options)
     finally:
         _as_owner([binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], cwd=directory)
         shutil.rmtree(data, ignore_errors=True)

@@ -133,7 +133,7 @@ def table_name(schema: str, name: str) -> str:
 def count_question(tables: Iterable[Sequence[str]]) -> str:
     """Ask for the rows of tables, each a pair of schema and name; the answer has their order."""
     counts = " UNION ALL ".join(
-        f"SELECT {place} AS place, (SELECT count(*) FROM {quote_name(schema)}.{quote_name(name)}) AS rows"
+        f"SELECT {place} AS place, (SELECT count(*) FROM ONLY {quote_name(schema)}.{quote_name(name)}) AS rows"
         for place, (schema, name) in enumerate(tables)
     )
     return f"SELECT json_agg(c.rows ORDER BY c.place) FROM ({counts}) c"

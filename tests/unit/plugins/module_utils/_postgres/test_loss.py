@@ -102,4 +102,4 @@ def test_durations(seconds: int, words: str) -> None:
 
 
 def test_names_are_quoted_in_counts() -> None:
-    assert '(SELECT count(*) FROM "a""b"."c d")' in count_question([('a"b', "c d")])
+    assert '(SELECT count(*) FROM ONLY "a""b"."c d")' in count_question([('a"b', "c d")])
