@@ -103,7 +103,7 @@ test-molecule: venv system-packages ## each role on servers of the lab
 	tools/with-lab molecule test --all --no-command-borders
 
 test-integration: venv system-packages ## modules against the real programs
-	tools/with-lab pytest --timeout 300 tests/integration
+	tools/with-lab pytest -n 2 --dist loadfile --timeout 300 tests/integration
 
 test-e2e: venv system-packages ## whole deployments, good and broken
 	tools/with-lab pytest --timeout 1200 tests/e2e
