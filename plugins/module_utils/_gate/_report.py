@@ -57,12 +57,17 @@ def describe(row: CheckResult, gate: Gate) -> str:
     """One check in words: where, what was seen, what was expected."""
     check = row.check
     where = check.url if check.host in check.url else f"{check.url} with Host {check.host}"
-    last = f"last: {row.samples[-1].text}" if row.samples else "never asked"
+    last = f"last: {_telling(row.samples).text}" if row.samples else "never asked"
     return (
         f"Check {check.name} ({where}): {row.decision.verdict.value}, {row.decision.reason}; {last}; "
         f"{_counts_in_words(row.samples)}; "
         f"expected {gate.rule.successes} in a row with {check.expectation.describe()} within {gate.deadline_s:g} s"
     )
+
+
+def _telling(samples: Sequence[Sample]) -> Sample:
+    """The newest sample that says something: one that the gate's own deadline has cut off hides what was wrong."""
+    return next((sample for sample in reversed(samples) if sample.state is not State.NO_DATA), samples[-1])
 
 
 def _counts_in_words(samples: Sequence[Sample]) -> str:
@@ -115,7 +120,7 @@ def _check_evidence(row: CheckResult) -> dict[str, object]:
         "expected": check.expectation.describe(),
         "samples": tally(samples),
         "last_status": statuses[-1] if statuses else None,
-        "last_fault": {"code": faults[-1].code, "text": faults[-1].text} if faults else None,
+        "last_fault": {"code": _telling(faults).code, "text": _telling(faults).text} if faults else None,
         "faults": _faults(faults),
         "releases": sorted({sample.release for sample in samples if sample.release is not None}),
         "latency_ms": latency([sample.elapsed_s for sample in samples if sample.status is not None]),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._gate._model import Decision, GateVerdict, Sample, State
@@ -50,6 +51,17 @@ def test_a_failure_tells_check_url_what_was_seen_and_expected_and_what_to_do() -
         "Look at the application's log on that host; raise deadline only if it was still starting."
     )
     assert "SECRET" not in json.dumps(failure.value.facts)
+
+
+def test_the_sample_that_the_deadline_cut_off_does_not_hide_what_was_wrong() -> None:
+    gate = a_gate("rollback")
+    bad = Sample(State.BAD, "status", "status 503 (expected 200)", 0.01, 503, "r1", False)
+    cut = Sample(State.NO_DATA, "cut_by_deadline", "no whole answer within 0.0004 s", 0.0004)
+    decision = Decision(GateVerdict.ROLLBACK, True, "not_healthy_in_time", "1 bad")
+    with pytest.raises(GateFailed, match=r"last: status 503 \(expected 200\);") as caught:
+        conclude(gate, ended(gate, decision, bad, cut), "lb1")
+    checks: Any = caught.value.facts["checks"]
+    assert checks[0]["last_fault"] == {"code": "status", "text": "status 503 (expected 200)"}
 
 
 def test_the_evidence() -> None:
