@@ -93,7 +93,7 @@ def test_check_apply_check_apply(cluster: Cluster, backups: Path) -> None:
     assert taken["levels"] == ["list", "read", "checksum", "schema"]
     assert entries(backups) == [taken["id"]]
     path = Path(taken["path"])
-    assert entries(path) == ["database.dump", "manifest.json", "manifest.json.sha256"]
+    assert entries(path) == ["database.dump", "globals.sql", "manifest.json", "manifest.json.sha256"]
     assert [oct(p.stat().st_mode & 0o777) for p in (backups, path, path / "database.dump", path / "manifest.json")] == [
         "0o700", "0o700", "0o600", "0o600",
     ]  # fmt: skip
@@ -113,8 +113,16 @@ def test_check_apply_check_apply(cluster: Cluster, backups: Path) -> None:
     assert again["diff"]["before"] == again["diff"]["after"]
     assert tree(backups) == files
 
-    other = backup(cluster, backups, label="another").succeeded()
+    refused = backup(cluster, backups, label="another")
+    assert refused.failed
+    assert refused.msg == (
+        f"The database has shrunk: 0 rows, and backup {taken['id']} had 20000 (shrink_guard is 0.5). What was written "
+        "was removed; earlier backups and the database are as they were. See that nothing was lost. allow_shrink: true "
+        "takes the backup nevertheless."
+    )
+    other = backup(cluster, backups, label="another", allow_shrink=True).succeeded()
     assert other["changed"]
+    assert other["backup"]["warnings"][-1].startswith("the database has shrunk: 0 rows")
     assert entries(backups) == sorted([taken["id"], other["backup"]["id"]])
 
 
@@ -169,7 +177,7 @@ def test_one_flipped_bit_is_found(cluster: Cluster, backups: Path, seed: int) ->
     for check in (True, False):
         run = backup(cluster, backups, check=check)
         assert run.failed
-        assert run.msg.startswith(f"The archive {archive} is damaged: expected {taken['bytes']} bytes with SHA-256 ")
+        assert run.msg.startswith(f"The file {archive} is damaged: expected {len(data)} bytes with SHA-256 ")
         assert "no other one was taken in its place: by now the database may be another." in run.msg
     assert hashlib.sha256(archive.read_bytes()).hexdigest() == hashlib.sha256(data).hexdigest()
     assert entries(backups) == [taken["id"]]
@@ -180,7 +188,7 @@ def test_a_cut_archive_and_a_lost_one_are_found(cluster: Cluster, backups: Path,
     taken = backup(cluster, backups, verify="checksum").succeeded()["backup"]
     archive = Path(taken["path"]) / "database.dump"
     if what == "cut":
-        os.truncate(archive, taken["bytes"] // 2)
+        os.truncate(archive, taken["files"][0]["bytes"] // 2)
     else:
         archive.unlink()
     run = backup(cluster, backups)
@@ -288,7 +296,7 @@ def test_a_locked_table_is_awaited_so_long_and_its_holder_named(cluster: Cluster
     )  # fmt: skip
     try:
         assert holder.stdin is not None
-        holder.stdin.write("BEGIN; LOCK TABLE orders; SELECT 'secret-in-a-query';\n")
+        holder.stdin.write("BEGIN; LOCK TABLE orders; SELECT 'secret-in-a-query', pg_sleep(60);\n")
         holder.stdin.flush()
         deadline = time.monotonic() + 30
         while cluster.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock'") == "0":
@@ -297,7 +305,7 @@ def test_a_locked_table_is_awaited_so_long_and_its_holder_named(cluster: Cluster
         run = backup(cluster, backups, lock_wait_timeout=0.5)
         assert run.failed
         assert "A table was locked for longer than lock_wait_timeout." in run.msg
-        assert "(the-holder, idle in transaction since" in run.msg
+        assert "(the-holder, active since" in run.msg
         assert "What was written was removed; earlier backups and the database are as they were." in run.msg
         assert "secret-in-a-query" not in run.output
         assert entries(backups) == []

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 slipway.django contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The archive file: written and digested as it comes, then read back and verified."""
+"""Runs what writes an archive: through us and digested as it comes, or, with several jobs, into a directory."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ import os
 import select
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Protocol, cast
+from typing import IO, Any, Protocol, cast
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import (
     CommandFailed,
     SlipwayError,
     TimedOut,
 )
-from ansible_collections.slipway.django.plugins.module_utils._files import sha256_file
 from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
+from ansible_collections.slipway.django.plugins.module_utils._postgres._intact import digested, file_row
 from ansible_collections.slipway.django.plugins.module_utils._process import streaming
 
 _BLOCK = 1 << 20
 _LOOK_AT_SPACE_EVERY = 64 << 20
+_LOOK_AT_DIRECTORY_EVERY_S = 0.5
+Tell = Callable[[int], None]
+
+
+def _nobody(_bytes: int) -> None:
+    """Told when nobody wants to know."""
 
 
 class NoSpace(SlipwayError):
@@ -33,23 +39,55 @@ class NoSpace(SlipwayError):
 
 @dataclass(frozen=True)
 class Written:
-    """An archive that was written whole."""
+    """An archive that was written whole. ``files`` are as the manifest has them."""
 
-    bytes: int
-    sha256: str
+    files: list[dict[str, Any]]
     messages: str
+
+    @property
+    def bytes(self) -> int:
+        return sum(int(row["bytes"]) for row in self.files)
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what is one file."""
+        (row,) = self.files
+        return str(row["sha256"])
 
 
 class Dumper(Protocol):
-    """Runs a program and keeps its output."""
+    """Runs a program and keeps what it writes."""
 
-    def dump(self, argv: Sequence[str], env: Mapping[str, str], path: str, *, timeout_s: float) -> Written:
+    def dump(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        path: str,
+        *,
+        timeout_s: float,
+        tell: Tell = _nobody,
+        settling: Tell = _nobody,
+    ) -> Written:
         """Write the program's output to a new file, durably.
 
+        :param tell: is told how many bytes are written.
+        :param settling: is told when all is written and is to be made durable.
         :raises CommandFailed: it ended with another status than 0.
         :raises NoSpace: the volume is full, or nearly.
         :raises TimedOut: the deadline passed; the program was killed.
         """
+
+    def dump_directory(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        path: str,
+        *,
+        timeout_s: float,
+        tell: Tell = _nobody,
+        settling: Tell = _nobody,
+    ) -> Written:
+        """Run a program that makes the directory ``path`` itself, and make all its files durable; else as ``dump``."""
 
 
 def reserve(path: str) -> int:
@@ -70,7 +108,16 @@ class SystemDumper:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def dump(self, argv: Sequence[str], env: Mapping[str, str], path: str, *, timeout_s: float) -> Written:
+    def dump(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        path: str,
+        *,
+        timeout_s: float,
+        tell: Tell = _nobody,
+        settling: Tell = _nobody,
+    ) -> Written:
         deadline = self._clock.monotonic() + timeout_s
         digest = hashlib.sha256()
         # O_EXCL by mode x: an archive is never written over another one. Without a buffer nothing is left to be written
@@ -79,13 +126,57 @@ class SystemDumper:
             os.fchmod(target.fileno(), 0o600)
             with streaming(argv, stderr=messages, env=env) as process:
                 output = cast("IO[bytes]", process.stdout)  # a pipe, as streaming() says
-                size = self._copy(output, target, digest, argv, deadline)
+                size = self._copy(output, target, digest, argv=argv, deadline=deadline, tell=tell)
                 returncode = self._wait(process, argv, deadline)
             text = _text(messages)
             if returncode != 0:
                 raise CommandFailed(argv, returncode, text)
+            settling(size)
             _flush(target)
-        return Written(size, digest.hexdigest(), text)
+        return Written([file_row(os.path.basename(path), size, digest.hexdigest())], text)
+
+    def dump_directory(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        path: str,
+        *,
+        timeout_s: float,
+        tell: Tell = _nobody,
+        settling: Tell = _nobody,
+    ) -> Written:
+        deadline = self._clock.monotonic() + timeout_s
+        with tempfile.TemporaryFile() as messages:
+            with streaming(argv, stderr=messages, env=env) as process:
+                self._watch(process, path, argv, deadline, tell)
+                returncode = self._wait(process, argv, deadline)
+            text = _text(messages)
+        if returncode != 0:
+            raise _no_space(path, text) if _FULL in text else CommandFailed(argv, returncode, text)
+        parent, name = os.path.split(path)
+        settling(0)
+        return Written(digested(parent, name, settling), text)
+
+    def _watch(
+        self, process: subprocess.Popen[bytes], path: str, argv: Sequence[str], deadline: float, tell: Tell
+    ) -> None:
+        """Until the program has closed its output, see how much it has written and how much room is left."""
+        output = cast("IO[bytes]", process.stdout)
+        parent = os.path.dirname(path)
+        least = reserve(parent)
+        while True:
+            remaining = deadline - self._clock.monotonic()
+            size = _size_of(path)
+            if remaining <= 0:
+                raise _too_late(argv, size)
+            # Nothing is written there: it is ready to be read when it is closed.
+            ready = select.select([output], [], [], min(remaining, _LOOK_AT_DIRECTORY_EVERY_S))[0]
+            if ready and not os.read(output.fileno(), _BLOCK):
+                return
+            tell(size)
+            # A volume that is full already is the program's to tell about.
+            if least > free(parent) > 0:
+                raise _too_little(parent, size, least)
 
     def _wait(self, process: subprocess.Popen[bytes], argv: Sequence[str], deadline: float) -> int:
         try:
@@ -94,27 +185,57 @@ class SystemDumper:
             raise TimedOut(f"{argv[0]} closed its output and did not end before its deadline") from error
 
     def _copy(
-        self, source: IO[bytes], target: IO[bytes], digest: hashlib._Hash, argv: Sequence[str], deadline: float
+        self,
+        source: IO[bytes],
+        target: IO[bytes],
+        digest: hashlib._Hash,
+        *,
+        argv: Sequence[str],
+        deadline: float,
+        tell: Tell,
     ) -> int:
         size = 0
         looked_at = 0
-        least = reserve(os.path.dirname(target.name))
+        directory = os.path.dirname(target.name)
+        least = reserve(directory)
         while True:
             remaining = deadline - self._clock.monotonic()
             if remaining <= 0 or not select.select([source], [], [], remaining)[0]:
-                raise TimedOut(f"{argv[0]} had not ended at its deadline and was killed", facts={"bytes": size})
+                raise _too_late(argv, size)
             block = os.read(source.fileno(), _BLOCK)
             if not block:
                 return size
             digest.update(block)
             _write(target, block)
             size += len(block)
+            tell(size)
             if size - looked_at >= _LOOK_AT_SPACE_EVERY:
                 looked_at = size
-                if free(os.path.dirname(target.name)) < least:
-                    raise NoSpace(
-                        f"After {size} bytes fewer than {least} bytes are free in {os.path.dirname(target.name)}"
-                    )
+                if free(directory) < least:
+                    raise _too_little(directory, size, least)
+
+
+_FULL = "No space left on device"
+
+
+def _too_late(argv: Sequence[str], size: int) -> TimedOut:
+    return TimedOut(f"{argv[0]} had not ended at its deadline and was killed", facts={"bytes": size})
+
+
+def _too_little(directory: str, size: int, least: int) -> NoSpace:
+    return NoSpace(f"After {size} bytes fewer than {least} bytes are free in {directory}")
+
+
+def _no_space(path: str, text: str) -> NoSpace:
+    return NoSpace(f"The archive {path} can't be written: {_FULL}", facts={"stderr": text[-2000:]})
+
+
+def _size_of(path: str) -> int:
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(path))
+    except FileNotFoundError:
+        # It is not made yet, or a file was renamed.
+        return 0
 
 
 def _write(target: IO[bytes], block: bytes) -> None:
@@ -138,31 +259,3 @@ def _flush(target: IO[bytes]) -> None:
 def _text(messages: IO[bytes]) -> str:
     messages.seek(0)
     return messages.read().decode("utf-8", "replace").strip()
-
-
-class Damaged(SlipwayError):
-    """An archive is not what was written."""
-
-
-def require_digest(path: str, size: int, sha256: str, *, untouched: str, remedy: str) -> None:
-    """Read the archive and return when it is the one that was written.
-
-    No program of PostgreSQL does this: `pg_restore` read 56 of 60 flipped zstd archives without a word.
-
-    :raises Damaged: it is not.
-    """
-    try:
-        seen_size = os.stat(path).st_size
-        seen = sha256_file(path) if seen_size == size else ""
-    except OSError as error:
-        raise Damaged(
-            f"The archive {path} can't be read: {error.strerror}", untouched=untouched, remedy=remedy
-        ) from error
-    if seen != sha256:
-        raise Damaged(
-            f"The archive {path} is damaged: expected {size} bytes with SHA-256 {sha256}, found {seen_size} bytes"
-            + (f" with {seen}" if seen else ""),
-            untouched=untouched,
-            remedy=remedy,
-            facts={"path": path, "expected_sha256": sha256, "seen_sha256": seen, "seen_bytes": seen_size},
-        )

@@ -22,12 +22,25 @@ _ANSWER_LIMIT_S: Final = 60.0
 QUESTION: Final = """
 WITH me AS (SELECT * FROM pg_roles WHERE rolname = current_user),
 dumped AS (
-  SELECT c.oid, c.relkind, c.oid::regclass::text AS name, c.relnamespace
+  SELECT c.oid, c.relkind, c.relpersistence, c.oid::regclass::text AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'S') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND (NOT EXISTS (SELECT FROM pg_depend e
            WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
          OR EXISTS (SELECT FROM pg_extension x WHERE c.oid = ANY (x.extconfig)))
+),
+this AS (SELECT oid, datdba FROM pg_database WHERE datname = current_database()),
+-- The first superuser is pinned: no dependency on it is written down.
+roles AS (
+  SELECT pg_get_userbyid(s.refobjid) AS name FROM pg_shdepend s, this
+  WHERE s.refclassid = 'pg_authid'::regclass
+    AND (s.dbid = this.oid OR (s.dbid = 0 AND s.classid = 'pg_database'::regclass AND s.objid = this.oid))
+  UNION SELECT pg_get_userbyid(datdba) FROM this
+  UNION SELECT pg_get_userbyid(setrole) FROM pg_db_role_setting, this WHERE setdatabase = this.oid AND setrole <> 0
+  UNION SELECT pg_get_userbyid(10)
+    WHERE EXISTS (SELECT FROM pg_class WHERE relowner = 10 AND oid >= 16384)
+       OR EXISTS (SELECT FROM pg_namespace WHERE nspowner = 10 AND oid >= 16384)
+       OR EXISTS (SELECT FROM pg_proc WHERE proowner = 10 AND oid >= 16384)
 )
 SELECT json_build_object(
   'version_num', current_setting('server_version_num')::int,
@@ -38,13 +51,31 @@ SELECT json_build_object(
   'size', pg_database_size(current_database()),
   'database', (SELECT to_jsonb(d) || jsonb_build_object(
       'encoding_name', pg_encoding_to_char(d.encoding), 'owner', pg_get_userbyid(d.datdba),
-      'comment', shobj_description(d.oid, 'pg_database'))
+      'comment', shobj_description(d.oid, 'pg_database'),
+      'tablespace', (SELECT spcname FROM pg_tablespace t WHERE t.oid = d.dattablespace),
+      'acl', (SELECT coalesce(jsonb_agg(jsonb_build_object(
+          'grantee', CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END,
+          'privilege', a.privilege_type, 'grantable', a.is_grantable) ORDER BY a.grantee, a.privilege_type), '[]')
+        FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a))
     FROM pg_database d WHERE d.datname = current_database()),
   'settings', (SELECT coalesce(json_agg(json_build_object(
       'role', CASE WHEN s.setrole = 0 THEN NULL ELSE pg_get_userbyid(s.setrole) END, 'settings', s.setconfig)), '[]')
     FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()),
   'extensions', (SELECT coalesce(json_agg(json_build_object(
       'name', extname, 'version', extversion) ORDER BY extname), '[]') FROM pg_extension),
+  'roles', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM roles WHERE name !~ '^pg_'),
+  'prepared', (SELECT coalesce(json_agg(json_build_object(
+      'gid', gid, 'owner', owner, 'since', date_trunc('second', prepared)) ORDER BY gid), '[]')
+    FROM pg_prepared_xacts WHERE database = current_database()),
+  'locks', (SELECT coalesce(json_agg(json_build_object(
+      'pid', l.pid, 'gid', p.gid, 'table', d.name, 'user', coalesce(a.usename, p.owner),
+      'application', a.application_name, 'state', a.state,
+      'seconds', extract(epoch FROM now() - coalesce(a.xact_start, p.prepared))) ORDER BY d.name), '[]')
+    FROM pg_locks l JOIN dumped d ON d.oid = l.relation JOIN this ON this.oid = l.database
+      LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+      LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction::text
+    WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted),
+  'unlogged', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM dumped WHERE relpersistence = 'u'),
   'schemas', (SELECT coalesce(json_agg(nspname ORDER BY nspname), '[]') FROM pg_namespace
     WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND NOT has_schema_privilege(oid, 'USAGE')),
   'tables', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM dumped
@@ -84,6 +115,13 @@ class Source:
     database: Mapping[str, Any]
     settings: list[Mapping[str, Any]]
     extensions: list[Mapping[str, str]]
+    # Owners, grantees and those with settings of their own: a restore needs them.
+    roles: list[str]
+    prepared: list[Mapping[str, Any]]
+    # Who holds a lock that a dump must wait for.
+    locks: list[Mapping[str, Any]]
+    unlogged: list[str]
+    # What the role may not use or read.
     schemas: list[str]
     tables: list[str]
     sequences: list[str]
@@ -143,7 +181,8 @@ class Database:
             ],
             timeout_s=timeout_s,
             stdin=script,
-            env=self._connection.environment(),
+            # Otherwise psql speaks the database's own encoding.
+            env={**self._connection.environment(), "PGCLIENTENCODING": "UTF8"},
         )
         if done.returncode != 0:
             raise SlipwayError(

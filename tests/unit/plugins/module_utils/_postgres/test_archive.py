@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,9 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Comm
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _archive as archives
 from ansible_collections.slipway.django.plugins.module_utils._postgres._archive import (
-    Damaged,
     NoSpace,
     SystemDumper,
-    require_digest,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 # A program in pg_dump's place: what it does is its last argument.
 PROGRAM = [sys.executable, "-S", "-c"]
@@ -94,35 +89,3 @@ def test_a_write_that_fails_says_so() -> None:
 def test_the_program_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="could not be started"):
         dumper().dump(["/nowhere/pg_dump"], {}, str(tmp_path / "a"), timeout_s=30)
-
-
-@given(st.binary(min_size=1, max_size=300), st.data())
-def test_any_flipped_bit_is_found(data: bytes, draw: st.DataObject) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        refuse_flipped(Path(directory) / "a", data, draw)
-
-
-def refuse_flipped(path: Path, data: bytes, draw: st.DataObject) -> None:
-    place = draw.draw(st.integers(0, len(data) - 1))
-    flipped = bytearray(data)
-    flipped[place] ^= 1 << draw.draw(st.integers(0, 7))
-    digest = hashlib.sha256(data).hexdigest()
-    path.write_bytes(data)
-    require_digest(str(path), len(data), digest, untouched="", remedy="")
-    path.write_bytes(flipped)
-    with pytest.raises(Damaged) as caught:
-        require_digest(str(path), len(data), digest, untouched="It was left", remedy="Bring another")
-    assert f"is damaged: expected {len(data)} bytes with SHA-256 {digest}" in caught.value.message
-    assert caught.value.message.endswith("It was left. Bring another.")
-
-
-@pytest.mark.parametrize("left", [0, 3])
-def test_a_cut_archive_is_found_without_reading_it(tmp_path: Path, left: int) -> None:
-    (tmp_path / "a").write_bytes(b"x" * left)
-    with pytest.raises(Damaged, match=f"found {left} bytes"):
-        require_digest(str(tmp_path / "a"), 4, "00", untouched="", remedy="")
-
-
-def test_an_archive_that_is_gone_is_found(tmp_path: Path) -> None:
-    with pytest.raises(Damaged, match="can't be read: No such file or directory"):
-        require_digest(str(tmp_path / "a"), 4, "00", untouched="", remedy="")

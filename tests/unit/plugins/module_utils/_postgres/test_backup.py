@@ -16,10 +16,13 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import (
     Refused,
     SlipwayError,
 )
-from ansible_collections.slipway.django.plugins.module_utils._postgres._archive import Damaged, NoSpace
-from ansible_collections.slipway.django.plugins.module_utils._postgres._backup import Request, make_plan, problems
+from ansible_collections.slipway.django.plugins.module_utils._postgres._archive import NoSpace
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Client, Connection
+from ansible_collections.slipway.django.plugins.module_utils._postgres._intact import Damaged
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import LEVELS, levels_up_to
+from ansible_collections.slipway.django.plugins.module_utils._postgres._plan import Request, make_plan
+from ansible_collections.slipway.django.plugins.module_utils._postgres._problems import problems
+from ansible_collections.slipway.django.plugins.module_utils._postgres._retention import Rules
 from ansible_collections.slipway.django.tests.unit.fakes import completed
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._postgres.backups import manifest
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._postgres.postgres_world import (
@@ -161,7 +164,7 @@ def test_taken_verified_published(tmp_path: Path) -> None:
     assert written["files"] == result.backup["files"]
     assert result.backup["warnings"] == ["pg_dump: warning: there are circular foreign-key constraints"]
     assert result.plan.changed
-    assert result.words.startswith(f"backup {ID} of shop with the label one is there: 16 bytes, written in")
+    assert result.words.startswith(f"backup {ID} of shop with the label one is there: 33 bytes, written in")
     assert [arguments[0] for arguments in world.restores()] == ["--list", "--file=/dev/null", "--schema-only"]
     assert (world.backups.stat().st_mode & 0o777, (world.backups / ID).stat().st_mode & 0o777) == (0o700, 0o700)
 
@@ -211,8 +214,8 @@ def test_the_argument_list(tmp_path: Path, version: str, compression: str, argum
     result = world.run(lock_wait_timeout_s=2.5, connection=Connection("shop", user="keeper", passfile=None))
     ((argv, environment),) = world.dumper.calls
     assert argv == (
-        f"{world.directories[1]}/pg_dump", "--format=custom", argument, "--strict-names", "--lock-wait-timeout=2500",
-        "--no-password",
+        f"{world.directories[1]}/pg_dump", "--format=custom", argument, "--snapshot=00000003-1B-1", "--strict-names",
+        "--lock-wait-timeout=2500", "--no-password",
     )  # fmt: skip
     assert environment["PGDATABASE"] == "shop"
     assert environment["PGUSER"] == "keeper"
@@ -270,7 +273,7 @@ def test_a_dump_that_fails_leaves_nothing_and_says_so(tmp_path: Path, error: Sli
 def test_a_disk_that_gives_back_something_else_is_found(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.dumper.digested = b"PGDMP what pg_dump had said"
-    with pytest.raises(SlipwayError, match=r"database\.dump is damaged: expected 27 bytes"):
+    with pytest.raises(SlipwayError, match=r"The file .*database\.dump is damaged: expected 27 bytes"):
         world.run(verify="list")
     assert world.entries() == []
     assert world.restores() == []
@@ -341,15 +344,24 @@ def test_the_deadline_is_one_for_all_steps(tmp_path: Path) -> None:
         ({"label": ""}, "label"),
         ({"label": "../up"}, "label"),
         ({"label": "a/b"}, "label"),
+        ({"label": "latest"}, "label"),
+        ({"label": ID}, "label"),
         ({"directory": "backups"}, "directory"),
+        ({"verify": "some"}, "verify"),
+        ({"fingerprint": "some"}, "fingerprint"),
+        ({"jobs": 0}, "jobs"),
+        ({"shrink_guard": 1.1}, "shrink_guard"),
+        ({"rules": Rules(keep_last=-1)}, "keep_last"),
         ({"timeout_s": 0}, "timeout"),
         ({"lock_wait_timeout_s": 0}, "lock_wait_timeout"),
         ({"free_space_factor": -1}, "free_space_factor"),
     ],
 )
 def test_options_that_can_not_be_meant(options: dict[str, Any], option: str) -> None:
+    request = replace(REQUEST, **options)
     with pytest.raises(InvalidOption) as caught:
-        replace(REQUEST, **options).validate()
+        request.validate()
+        request.validate_label()
     assert caught.value.option == option
 
 

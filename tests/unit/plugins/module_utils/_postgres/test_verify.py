@@ -19,7 +19,6 @@ from ansible_collections.slipway.django.tests.unit.fakes import completed
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._postgres.postgres_world import (
     SOURCE,
     World,
-    source,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +34,7 @@ from hypothesis import strategies as st
     ],
 )
 def test_the_throw_away_database_is_like_the_source(row: dict[str, str], expected: str) -> None:
-    statement = create_statement("x", source(database={**SOURCE["database"], **row}))
+    statement = create_statement("x", {**SOURCE["database"], **row})
     assert statement == (
         "CREATE DATABASE \"x\" TEMPLATE template0 CONNECTION LIMIT 5 ENCODING 'UTF8' "
         f"LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'{expected}"
@@ -54,7 +53,8 @@ def test_every_name_fits(backup_id: str) -> None:
 def test_schema_is_tried_in_a_database_that_is_dropped_again(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.run()
-    mark = json.dumps({"owner": f"{world.backups}/20261121T160528.000Z", "tool": "slipway.django.pg_backup"})
+    owner = f"{world.backups}/20261121T160528.000Z"
+    mark = json.dumps({"owner": owner, "phase": "verifying", "tool": "slipway.django.pg_backup"})
     assert [statement.split(" TEMPLATE")[0] for statement in world.statements[2:]] == [
         'CREATE DATABASE "slipway_verify_20261121t160528_000z"',
         f"COMMENT ON DATABASE \"slipway_verify_20261121t160528_000z\" IS '{mark}';",
@@ -90,5 +90,5 @@ def test_only_marked_databases_of_this_directory_are_dropped(tmp_path: Path) -> 
         {"name": "slipway_verify_list", "mark": "[]"},
     ]
     database = Database(f"{world.directories[0]}/psql", Connection("shop"), world.runner)
-    assert drop_leftovers(database, str(world.backups)) == ["slipway_verify_mine"]
+    assert drop_leftovers(database, str(world.backups), []) == ["slipway_verify_mine"]
     assert world.statements[-1] == 'DROP DATABASE IF EXISTS "slipway_verify_mine" WITH (FORCE);'
