@@ -150,7 +150,7 @@ def _boto3() -> tuple[Any, Any]:
             untouched="Nothing was changed",
             remedy=(
                 "Make a virtual environment with boto3 1.36 or newer on this host and name its Python: "
-                "ansible_python_interpreter: /opt/slipway/tools/bin/python"
+                "ansible_python_interpreter: /opt/slipway/venv/bin/python"
             ),
             facts={"interpreter": sys.executable},
         ) from error

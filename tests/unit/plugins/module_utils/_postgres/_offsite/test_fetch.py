@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
@@ -35,7 +36,7 @@ def test_check_apply_check_apply(world: World, tmp_path: Path, recipients: tuple
     manifests.pin(str(world.directory / backup), "before the sale")
     world.send(backup="label-0", recipients=recipients)
     here = tmp_path / "elsewhere" / "backups"
-    options = {"identity": str(world.identity)} if recipients else {}
+    options: dict[str, Any] = {"identity": str(world.identity)} if recipients else {}
     predicted = world.fetch(here, check=True, **options)
     assert predicted.changed
     assert not here.exists()
@@ -126,8 +127,9 @@ def test_an_encrypted_copy_needs_its_identity(
     other.write_text(BERT)
     other.chmod(0o600)
     here = tmp_path / "elsewhere"
+    options: dict[str, Any] = {name: str(tmp_path / value) for name, value in values.items()}
     with pytest.raises(SlipwayError) as caught:
-        world.fetch(here, **{name: str(tmp_path / value) for name, value in values.items()})
+        world.fetch(here, **options)
     assert message in caught.value.message
     assert not list(here.iterdir()) if here.exists() else True
 

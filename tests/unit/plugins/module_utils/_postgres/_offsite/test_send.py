@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, SlipwayError, TimedOut
@@ -248,7 +249,7 @@ def test_the_deadline(world: World) -> None:
         world.clock.advance(20)
         original(*arguments)  # type: ignore[arg-type]
 
-    store.send = slow  # type: ignore[method-assign]
+    store.send = slow  # type: ignore[method-assign, assignment]
     with pytest.raises(TimedOut) as caught:
         world.send(timeout_s=50)
     assert "The copy did not end within 50 s." in caught.value.message
@@ -262,7 +263,7 @@ def test_the_deadline(world: World) -> None:
         ({"site": "other"}, "There is no backup latest of other/shop in "),
     ],
 )
-def test_no_such_backup(world: World, values: dict[str, str], message: str) -> None:
+def test_no_such_backup(world: World, values: dict[str, Any], message: str) -> None:
     world.backup()
     with pytest.raises(SlipwayError) as caught:
         world.send(**values)
@@ -279,7 +280,7 @@ def test_no_such_backup(world: World, values: dict[str, str], message: str) -> N
         ({"identity": "/nowhere/key"}, "a file that this user can read (No such file or directory)"),
     ],
 )
-def test_options_that_can_not_be_meant(world: World, values: dict[str, object], message: str) -> None:
+def test_options_that_can_not_be_meant(world: World, values: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         world.send(**values)
     assert message in caught.value.message
