@@ -109,7 +109,7 @@ def _settings(name: str, wanted: Properties, seen: Properties) -> Iterator[str]:
     for role, setting in _ordered(seen.settings):
         if (role, setting) not in wanted.settings:
             yield f"{_whose(name, role)} RESET {quote_name(setting)}"
-    for key in _ordered(wanted.settings):
+    for key in wanted.settings:
         if seen.settings.get(key) != wanted.settings[key]:
             yield f"{_whose(name, key[0])} SET {quote_name(key[1])} TO {_value(key[1], wanted.settings[key])}"
 
