@@ -358,11 +358,14 @@ def test_the_deadline_is_one_for_all_steps(tmp_path: Path) -> None:
     ],
 )
 def test_options_that_can_not_be_meant(options: dict[str, Any], option: str) -> None:
-    request = replace(REQUEST, **options)
     with pytest.raises(InvalidOption) as caught:
-        request.validate()
-        request.validate_label()
+        validate(replace(REQUEST, **options))
     assert caught.value.option == option
+
+
+def validate(request: Request) -> None:
+    request.validate()
+    request.validate_label()
 
 
 def test_a_directory_whose_parent_is_missing_is_refused(tmp_path: Path) -> None:
