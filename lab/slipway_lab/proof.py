@@ -114,6 +114,13 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores ({name}), {gib} GiB, Linux {os.uname().release}; all servers and the load on it"
 
 
+def machine_in_words() -> str:
+    """When and on what, for a page about no more than that."""
+    checkout = Path(__file__).resolve().parents[2]
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    return f"{date}, commit {_commit(checkout)}. Machine: {_machine()}. Load average: {os.getloadavg()[0]:.1f}."
+
+
 def render_zero_loss(seen: Circumstances, rounds: Sequence[Round], control: Figures) -> str:
     """The page. Pure."""
     broken = [f"round {number}: {what}" for number, one in enumerate(rounds, 1) for what in shortfalls(one)]

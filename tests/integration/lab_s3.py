@@ -30,6 +30,7 @@ class Storage:
 
     port: int
     process: subprocess.Popen[bytes]
+    address: str = "127.0.0.1"
     client: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,7 +45,7 @@ class Storage:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def control(self, path: str, data: bytes = b"") -> None:
         """Ask the server for something that no storage can do."""
@@ -89,22 +90,22 @@ class Storage:
 
 
 @contextlib.contextmanager
-def running(log: Path) -> Iterator[Storage]:
-    """Run a server."""
+def running(log: Path, address: str = "127.0.0.1") -> Iterator[Storage]:
+    """Run a server on an address of this machine."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         port = int(probe.getsockname()[1])
     program = Path(sys.executable).with_name("moto_server")
     with log.open("wb") as output:
-        process = subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)], stdout=output, stderr=output)
+        process = subprocess.Popen([program, "-H", address, "-p", str(port)], stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
                 break
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)
-        yield Storage(port, process)
+        yield Storage(port, process, address)
     finally:
         process.kill()
         process.wait()
