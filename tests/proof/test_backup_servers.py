@@ -33,9 +33,9 @@ Written by `make proof` (`tests/proof/test_backup_servers.py`, which runs `tests
 
 On each server: a backup in both formats, restored for a try and compared row by row; the same again changes nothing; a
 restore beside the live database; a swap that is refused with what would be lost, then accepted, then taken back, with
-nothing lost that was written meanwhile; a copy off-site, encrypted, brought back on a host that never saw the backup and
-restored there, equal in every digest; the same over the network, by the database's owner without a superuser's rights,
-as with a provider's database.
+nothing lost that was written meanwhile; a copy off-site, encrypted, brought back on a host that never saw the backup
+and restored there, equal in every digest; the same over the network, by the database's owner without a superuser's
+rights, as with a provider's database.
 
 | Debian | PostgreSQL | compression | outage of swap and way back, ms | the same by network | all, s |
 | --- | --- | --- | --- | --- | --- |
