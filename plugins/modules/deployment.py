@@ -62,10 +62,12 @@ options:
         O(state=closed).
     type: str
   kind:
-    description: What is opened.
+    description:
+      - What is opened. V(backup) and V(restore) hold the lease while they work on the database, and O(release) is the
+        one that serves and stays. They are no attempts at a deployment.
     type: str
     default: deploy
-    choices: [deploy, rollback]
+    choices: [deploy, rollback, backup, restore]
   version:
     description: The version as a person names it, a tag, a branch or a commit. Needed by O(state=opened).
     type: str
@@ -256,7 +258,7 @@ deployment:
       returned: O(scope=control)
       type: str
     kind:
-      description: V(deploy) or V(rollback).
+      description: As O(kind).
       returned: O(scope=control)
       type: str
     version:
@@ -373,7 +375,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "id": {"type": "str"},
     # Text, so that an empty one is answered with what it means and not with a type error.
     "token": {"type": "str", "no_log": False},
-    "kind": {"type": "str", "default": "deploy", "choices": ["deploy", "rollback"]},
+    "kind": {"type": "str", "default": "deploy", "choices": ["deploy", "rollback", "backup", "restore"]},
     "version": {"type": "str"},
     "commit": {"type": "str"},
     "release": {"type": "str"},

@@ -80,7 +80,7 @@ lease:
       returned: when a lease is held
       type: str
     kind:
-      description: V(deploy) or V(rollback).
+      description: V(deploy), V(rollback), V(backup) or V(restore).
       returned: when a lease is held
       type: str
     version:

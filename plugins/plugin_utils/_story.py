@@ -117,7 +117,9 @@ def judge(story: Mapping[str, Any]) -> Verdict:
     failure = story["failure"]
     if failure:
         sentences.append(f"{failure['host']}, {failure['phase']}, task '{failure['task']}': {failure['message']}")
-        sentences.append(_went_back(story))
+        sentences.append(story.get("standing") or _went_back(story))
+    elif story.get("standing"):
+        sentences.append(story["standing"])
     if story["return_failure"]:
         sentences.append(f"The way back is not whole: {story['return_failure']}")
     sentences.extend(_left_over(story))

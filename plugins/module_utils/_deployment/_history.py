@@ -21,6 +21,10 @@ from ansible_collections.slipway.django.plugins.module_utils._deployment._times 
 OPEN = "open"
 # Fact of a deployment: the migrations that it was about to apply, kept before the first statement runs.
 PLANNED = "planned_migrations"
+# Kinds that bring a release. A backup and a restore hold the lease too, and the release that serves stays as it is:
+# they are no attempts, and they end no chain of attempts.
+_BRINGING = ("deploy", "rollback")
+RESTORE = "restore"
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,11 @@ def status(record: Record, lease: Lease | None) -> str:
 
 def newest_standing(records: Iterable[Record]) -> Record | None:
     """The deployment whose release serves: the newest that closed whole, or whole but for late errors."""
-    return next((record for record in reversed(by_token(records)) if record.standing), None)
+    return next((record for record in reversed(_bringing(records)) if record.standing), None)
+
+
+def _bringing(records: Iterable[Record]) -> list[Record]:
+    return [record for record in by_token(records) if record.kind in _BRINGING]
 
 
 def origin_of(record: Record | None) -> dict[str, Any] | None:
@@ -115,13 +123,14 @@ def descent(records: Sequence[Record], lease: Lease | None) -> Descent:
     After one that did not end whole it is a further attempt with the same origin; what was never
     opened does not count, for it changed nothing.
     """
-    counted = [record for record in by_token(records) if status(record, lease) != NEVER_OPENED]
+    counted = [record for record in _bringing(records) if status(record, lease) != NEVER_OPENED]
     newest = counted[-1] if counted else None
     if newest is None or newest.standing:
         return Descent(1, None, origin_of(newest))
     chain = [record for record in counted if record.first_attempt == newest.first_attempt]
-    # As young as possible, and never from after a migration.
-    label = next((record.backup_label for record in chain if record.facts.get(PLANNED)), None)
+    # As young as possible, and never from after a migration. A restore has taken the migrations back.
+    restored = max((r.token for r in records if r.kind == RESTORE and r.standing), default=0)
+    label = next((r.backup_label for r in chain if r.facts.get(PLANNED) and r.token > restored), None)
     return Descent(newest.attempt + 1, newest.first_attempt, newest.origin, label)
 
 

@@ -55,6 +55,14 @@ WENT_BACK = {"failure": FAILURE, "returned": {"release": "aaaabbbbcccc-05060708"
         ),
         ({"kind": "rollback", "returned": {"release": "x"}, "return_failure": "503"}, "failed", False, "503."),
         ({"kind": "rollback", "failure": FAILURE}, "failed", False, "Nothing live was changed"),
+        ({"kind": "restore", "standing": "old is kept"}, "whole", True, "(3f2a9c1d2e4f-01020304): whole. old is kept."),
+        ({"kind": "restore", "failure": FAILURE}, "failed", False, "Nothing live was changed: the old release serves"),
+        (
+            {"kind": "restore", "failure": FAILURE, "standing": "old is kept"},
+            "failed",
+            False,
+            "3 times. old is kept. C",
+        ),
     ],
 )
 def test_each_end_has_its_verdict_and_its_words(

@@ -132,6 +132,27 @@ def test_the_backup_is_as_young_as_possible_and_never_from_after_a_migration() -
     assert descent([began, changing, record(5, "whole")], None).backup_label is None
 
 
+@pytest.mark.parametrize("kind", ["backup", "restore"])
+def test_what_brings_no_release_is_no_attempt_and_ends_no_chain(kind: str) -> None:
+    began = record(2, "failed", first_attempt=record(2).id, origin={"release": "r1"})
+    for verdict in ("whole", "failed", None):
+        records = [record(1, "whole"), began, record(3, verdict, kind=kind)]
+        chain = descent(records, lease(3, held=False))
+        assert (chain.attempt, chain.first_attempt) == (2, began.id)
+        assert newest_standing(records) == records[0]
+    assert descent([record(1, "whole"), record(2, "failed", kind=kind)], lease(2, held=False)).attempt == 1
+
+
+def test_after_a_restore_the_next_attempt_takes_a_backup_of_its_own() -> None:
+    planned = record(2, "failed", backup_label="old", facts={"planned_migrations": [{"app": "a", "name": "b"}]})
+    free = lease(9, held=False)
+    assert descent([record(1, "whole"), planned], free).backup_label == "old"
+    assert descent([record(1, "whole"), planned, record(3, "failed", kind="restore")], free).backup_label == "old"
+    assert descent([record(1, "whole"), planned, record(3, "whole", kind="restore")], free).backup_label is None
+    again = record(4, "failed", attempt=2, first_attempt=planned.id, backup_label="new", facts=planned.facts)
+    assert descent([record(1, "whole"), planned, record(3, "whole", kind="restore"), again], free).backup_label == "new"
+
+
 def test_a_lost_host_stays_lost_until_a_deployment_brings_it_back() -> None:
     losing = record(1, "completed_with_errors", facts={"lost": {"app2": "unreachable at its drain"}})
     elsewhere = record(2, "whole", hosts=("app1",))
