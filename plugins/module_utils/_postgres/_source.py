@@ -73,7 +73,9 @@ SELECT json_build_object(
       'seconds', extract(epoch FROM now() - coalesce(a.xact_start, p.prepared))) ORDER BY d.name), '[]')
     FROM pg_locks l JOIN dumped d ON d.oid = l.relation JOIN this ON this.oid = l.database
       LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-      LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction::text
+      LEFT JOIN pg_locks x ON l.pid IS NULL AND x.pid IS NULL AND x.virtualtransaction = l.virtualtransaction
+        AND x.locktype = 'transactionid'
+      LEFT JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
     WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted),
   'unlogged', (SELECT coalesce(json_agg(name ORDER BY name), '[]') FROM dumped WHERE relpersistence = 'u'),
   'schemas', (SELECT coalesce(json_agg(nspname ORDER BY nspname), '[]') FROM pg_namespace

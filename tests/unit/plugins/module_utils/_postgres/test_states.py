@@ -183,8 +183,8 @@ LOCK = {"pid": 7, "gid": None, "table": "public.a", "user": "shop", "application
         (
             {"seconds": 90, "state": "idle in transaction"},
             (
-                "table public.a is locked by pid 7 (web), which is idle in a transaction that began 90 s ago, longer than "
-                "lock_wait_timeout: end it"
+                "table public.a is locked by pid 7 (web), which is idle in a transaction that began 90 s ago, longer "
+                "than lock_wait_timeout: end it"
             ),
         ),
         (
