@@ -35,7 +35,8 @@ class Step:
 class Progress:
     """Tells how far the work is, at most once a second within a phase; says nothing when ``path`` is None.
 
-    It never stops the work that it tells about: a file that can't be written is not written.
+    It never stops the work that it tells about: a file that can't be written is not written. The file names this
+    process, for whoever has to end it.
     """
 
     def __init__(self, path: str | None, clock: Clock) -> None:
@@ -43,6 +44,7 @@ class Progress:
         self._clock = clock
         self._phase: str | None = None
         self._next = 0.0
+        self.tell("begins", unit="")
 
     def tell(self, phase: str, done: int = 0, total: int | None = None, text: str = "", *, unit: str = "bytes") -> None:
         """Write the step, unless one of the same phase was written within the last second."""
@@ -51,7 +53,8 @@ class Progress:
             return
         self._phase, self._next = phase, now + _INTERVAL_S
         with contextlib.suppress(OSError):
-            _replace(self._path, json.dumps(asdict(Step(phase, done, total, unit, text))).encode("utf-8"))
+            step = asdict(Step(phase, done, total, unit, text))
+            _replace(self._path, json.dumps({**step, "pid": os.getpid()}).encode("utf-8"))
 
 
 def _replace(path: str, data: bytes) -> None:
@@ -85,6 +88,15 @@ def parse(text: str) -> Step | None:
         unit=str(document.get("unit") or ""),
         text=str(document.get("text") or ""),
     )
+
+
+def pid_of(text: str) -> int | None:
+    """Return the process that wrote a progress file, or None when it does not say."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None
+    return (_number(document.get("pid")) or None) if isinstance(document, Mapping) else None
 
 
 def _number(value: Any) -> int | None:
