@@ -211,6 +211,13 @@ loss:
       is no live database.
   returned: success
   type: dict
+migrations_lost:
+  description:
+    - Migrations that the live database has applied and the backup has not. The code that runs may need them.
+  returned: success
+  type: list
+  elements: str
+  sample: ["shop.0002_discount"]
 compared:
   description: What was compared, in words; empty when nothing was restored.
   returned: success

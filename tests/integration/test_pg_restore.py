@@ -223,12 +223,21 @@ def test_checks_are_asked_and_can_only_read(cluster: Cluster, taken: Path) -> No
 
 
 def test_what_would_be_lost_is_said_before_anything_is_made(cluster: Cluster, taken: Path) -> None:
-    cluster.sql("INSERT INTO orders (note) SELECT 'later' FROM generate_series(1, 7)")
+    cluster.sql(
+        "INSERT INTO orders (note) SELECT 'later' FROM generate_series(1, 7);"
+        "CREATE TABLE django_migrations (id serial, app text, name text);"
+        "INSERT INTO django_migrations (app, name) VALUES ('shop', '0002_discount')"
+    )
     try:
-        loss = module(cluster, taken, check=True).succeeded()["loss"]
+        result = module(cluster, taken, check=True).succeeded()
     finally:
-        cluster.sql("DELETE FROM orders WHERE note = 'later'")
-    assert loss["tables"] == [{"table": "public.orders", "rows_live": 20007, "rows_kept": 20000}]
+        cluster.sql("DELETE FROM orders WHERE note = 'later'; DROP TABLE django_migrations")
+    loss = result["loss"]
+    assert result["migrations_lost"] == ["shop.0002_discount"]
+    assert loss["tables"] == [
+        {"table": "public.orders", "rows_live": 20007, "rows_kept": 20000},
+        {"table": "public.django_migrations", "rows_live": 1, "rows_kept": None},
+    ]
     assert loss["wal_bytes"] > 0
     assert "public.orders 20007 now, 20000 in what comes (-7)" in loss["text"]
 

@@ -151,6 +151,19 @@ def count_rows(database: Database) -> dict[str, int]:
     return {table_name(schema, name): int(rows) for (schema, name), rows in zip(tables, counts)}
 
 
+def applied_migrations(database: Database) -> list[list[str]]:
+    """Return the migrations that Django has applied, as pairs of application and name; none without its table.
+
+    :raises SlipwayError: they can't be read.
+    """
+    if not database.ask("SELECT to_json(to_regclass('public.django_migrations') IS NOT NULL)"):
+        return []
+    rows = database.ask(
+        "SELECT coalesce(json_agg(json_build_array(app, name) ORDER BY id), '[]') FROM public.django_migrations"
+    )
+    return [[str(app), str(name)] for app, name in rows]
+
+
 def duration(seconds: float) -> str:
     """A length of time for people."""
     minutes, hours, days = int(seconds) // 60, int(seconds) // 3600, int(seconds) // 86400

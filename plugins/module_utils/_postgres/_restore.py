@@ -33,6 +33,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._client i
 from ansible_collections.slipway.django.plugins.module_utils._postgres._intact import require_files
 from ansible_collections.slipway.django.plugins.module_utils._postgres._loss import (
     Loss,
+    applied_migrations,
     assess,
     count_rows,
     size,
@@ -220,9 +221,19 @@ def make_plan(server: Server, request: Request, manifest: Manifest | None) -> Pl
             target,
             f"{request.database} itself has been the copy of backup {manifest.id} since {before.mark.at}",
         )
-    leftover = (target,) if there is not None else ()
-    why = f"{target} is what a restore that died has left" if leftover else f"there is no copy of backup {manifest.id}"
-    return Plan("restore", target, why, leftover)
+    leftovers = {target} if there is not None else set()
+    why = f"{target} is what a restore that died has left" if leftovers else f"there is no copy of backup {manifest.id}"
+    return Plan("restore", target, why, tuple(sorted(leftovers | set(_leftovers(server, request)))))
+
+
+def _leftovers(server: Server, request: Request) -> Iterator[str]:
+    """Copies from this directory for this database that are not whole: nobody works on them while we hold its lock."""
+    for name, seen in server.databases.items():
+        mark = seen.mark
+        if mark is None or mark.phase != marks.RESTORING or mark.database != request.database:
+            continue
+        if os.path.dirname(mark.owner) == request.directory:
+            yield name
 
 
 def target_name(database: str, backup_id: str) -> str:
@@ -362,6 +373,8 @@ class Result:
     restored: Restored | None = None
     # The database before the swap, when the live one came from a backup itself.
     before: Mark | None = None
+    # Migrations that the live database has and the backup has not: the code that runs may need them.
+    migrations: tuple[str, ...] = ()
 
 
 def run(request: Request, tools: Tools, *, check_mode: bool) -> Result:
@@ -534,8 +547,26 @@ class _Run:
         before = marks.before(server.databases, live, marks.OLD)
         loss = None if live is None or not live.connectable else self._loss(manifest, server)
         return Result(
-            plan, words, manifest, self._path(manifest), loss, before=before.mark if before is not None else None
+            plan,
+            words,
+            manifest,
+            self._path(manifest),
+            loss,
+            before=before.mark if before is not None else None,
+            migrations=() if loss is None else self._migrations(manifest),
         )
+
+    def _migrations(self, manifest: Manifest) -> tuple[str, ...]:
+        kept = {".".join(pair) for pair in manifest.django_migrations}
+        try:
+            live = applied_migrations(self._live())
+        except SlipwayError:
+            # The numbers of what would be lost say that this role may not look.
+            return ()
+        return tuple(name for pair in live if (name := ".".join(pair)) not in kept)
+
+    def _live(self) -> Database:
+        return Database(self._psql, self._request.connection.to(self._request.database), self._tools.runner)
 
     def _loss(self, manifest: Manifest, server: Server) -> Loss:
         kept, live, note = None, None, "count_rows is false"
@@ -550,9 +581,8 @@ class _Run:
         return assess(since=manifest.taken_at, now=now, wal_bytes=wal_bytes, kept=kept, live=live, note=note)
 
     def _live_rows(self) -> tuple[dict[str, int] | None, str]:
-        connection = self._request.connection.to(self._request.database)
         try:
-            return count_rows(Database(self._psql, connection, self._tools.runner)), ""
+            return count_rows(self._live()), ""
         except SlipwayError as error:
             return None, error.seen
 
@@ -577,6 +607,7 @@ def as_result(result: Result) -> dict[str, Any]:
         "backup": manifest.summary(result.path) if manifest else None,
         "live_from": {"backup": result.before.backup, "since": result.before.at} if result.before else None,
         "loss": result.loss.as_result() if result.loss else None,
+        "migrations_lost": list(result.migrations),
         "compared": restored.compared if restored else "",
         "seconds": dict(restored.seconds) if restored else {},
         "warnings_of_restore": list(restored.warnings) if restored else [],

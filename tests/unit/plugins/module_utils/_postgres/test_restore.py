@@ -85,6 +85,10 @@ def copy(phase: str = VERIFIED, **changes: Any) -> Seen:
         ([LIVE, copy(RESTORING)], {}, "restore", (TARGET,)),
         # Made by a run that died before it could mark it.
         ([replace(copy(), mark=None, comment=None, connectable=False, size=7 << 20)], {}, "restore", (TARGET,)),
+        # One of another backup that died, and one that another directory's run may be working on.
+        ([LIVE, replace(copy(RESTORING, owner="/backups/x"), name="o")], {}, "restore", ("o",)),
+        ([LIVE, replace(copy(RESTORING, owner="/elsewhere/x"), name="o")], {}, "restore", ()),
+        ([LIVE, replace(copy(RESTORING, owner="/backups/x", database="other"), name="o")], {}, "restore", ()),
         ([LIVE, copy()], {"state": "absent"}, "drop", (TARGET,)),
         ([LIVE, copy(RESTORING)], {"state": "absent"}, "drop", (TARGET,)),
         ([LIVE], {"state": "absent"}, "none", ()),
