@@ -95,7 +95,14 @@ test: ## all of it: lint, unit, and with the lab up Molecule, integration, end t
 	$(MAKE) lint
 	$(MAKE) test-unit
 	$(MAKE) system-packages
-	tools/with-lab $(MAKE) test-molecule test-integration test-e2e
+	tools/with-lab $(MAKE) test-on-servers
+
+# Molecule waits for SSH most of the time, the modules' tests for their own servers: together they use both cores. They
+# share no host of the lab (app2 is the modules'), and each one's output comes as a whole at its end.
+.PHONY: test-on-servers
+test-on-servers: venv
+	$(MAKE) -j 2 --output-sync=target test-molecule test-integration
+	$(MAKE) test-e2e
 
 # Molecule remembers from an interrupted run that its servers are prepared, and these may be other servers.
 test-molecule: venv system-packages ## each role on servers of the lab
@@ -106,7 +113,7 @@ test-integration: venv system-packages ## modules against the real programs
 	tools/with-lab pytest -n 2 --dist loadfile --timeout 300 tests/integration
 
 test-e2e: venv system-packages ## whole deployments, good and broken
-	tools/with-lab pytest --timeout 1200 tests/e2e
+	tools/with-lab pytest --durations 30 --timeout 1200 tests/e2e
 
 proof: venv system-packages ## the long campaigns, whose results lie in docs/proof
 	tools/with-lab pytest --timeout 7200 tests/proof

@@ -125,7 +125,7 @@ userdel {SITE}
 
 @pytest.fixture(scope="module")
 def app1() -> Iterator[LabHost]:
-    host = lab_host("app1")
+    host = lab_host("app2")
     host.root(INSTALL.replace("FILES", json.dumps(files())))
     yield host
     host.root(STOP + REMOVE)
