@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from ansible_collections.slipway.django.tests.integration.lab_postgres import Cl
 CHILD = "ansible_collections.slipway.django.tests.integration.backup_child"
 STEPS = ("dump", "fsync", "verify", "manifest", "rename", "retention")
 KEPT = {"keep_last": 1, "min_keep": 1}
+EARLIER = ("20260101T000000.000Z", "20260102T000000.000Z")
 
 
 @dataclass
@@ -75,6 +77,14 @@ class Site:
             path = self.directory / backup_id
             shutil.copytree(self.directory / source.id, path)
             manifests.write(replace(source, id=backup_id, label=f"earlier-{number}"), str(path))
+
+
+def with_earlier(site: Site) -> None:
+    """Two backups that retention will remove."""
+    site.backup(label="earlier", verify="list")
+    (source,) = manifests.read_all(str(site.directory))
+    site.earlier(source, *EARLIER)
+    shutil.rmtree(site.directory / source.id)
 
 
 def killed_at(site: Site, step: str, line: int) -> list[str]:
@@ -156,3 +166,27 @@ def programs(directory: Path, cluster: Cluster, **scripts: str) -> list[str]:
         (directory / name).write_text("#!/bin/bash\n" + script.replace("REAL", str(cluster.bin / name)))
         (directory / name).chmod(0o755)
     return [str(directory)]
+
+
+@contextlib.contextmanager
+def writers(cluster: Cluster, number: int) -> Iterator[None]:
+    """Clients that write all the time, into a table ``kinds`` too when it is there."""
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            cluster.sql(
+                "INSERT INTO orders (note) SELECT md5(random()::text) FROM generate_series(1, 20);"
+                "UPDATE kinds SET kind = 'large', doc = '[2]' "
+                "WHERE id = (SELECT min(id) FROM kinds WHERE kind = 'small')"
+            )
+
+    threads = [threading.Thread(target=write, daemon=True) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)

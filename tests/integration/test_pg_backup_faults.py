@@ -14,7 +14,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +34,8 @@ from ansible_collections.slipway.django.tests.integration.backup_faults import (
     restored,
     still_at_work,
     unrestorable,
+    with_earlier,
+    writers,
 )
 from ansible_collections.slipway.django.tests.integration.lab_postgres import Cluster, bin_directory, running
 
@@ -42,7 +43,6 @@ pytestmark = [
     pytest.mark.skipif(bin_directory() is None, reason="needs the package postgresql"),
     pytest.mark.timeout(300),
 ]
-EARLIER = ("20260101T000000.000Z", "20260102T000000.000Z")
 UNTOUCHED = "What was written was removed; earlier backups and the database are as they were."
 
 
@@ -70,14 +70,6 @@ def _lines(server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     site = Site(server, tmp_path_factory.mktemp("counted") / "backups")
     with_earlier(site)
     return site.lines(verify="restore", rules=KEPT, pin=True)
-
-
-def with_earlier(site: Site) -> None:
-    """Two backups that retention will remove."""
-    site.backup(label="earlier", verify="list")
-    (source,) = manifests.read_all(str(site.directory))
-    site.earlier(source, *EARLIER)
-    shutil.rmtree(site.directory / source.id)
 
 
 def refusal(work: Callable[[], Any], kind: type[SlipwayError] = SlipwayError) -> str:
@@ -316,29 +308,6 @@ def test_a_row_that_is_lost_is_found(site: Site) -> None:
 
 
 # --- while others write --------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def writers(cluster: Cluster, number: int) -> Iterator[None]:
-    stop = threading.Event()
-
-    def write() -> None:
-        while not stop.is_set():
-            cluster.sql(
-                "INSERT INTO orders (note) SELECT md5(random()::text) FROM generate_series(1, 20);"
-                "UPDATE kinds SET kind = 'large', doc = '[2]' "
-                "WHERE id = (SELECT min(id) FROM kinds WHERE kind = 'small')"
-            )
-
-    threads = [threading.Thread(target=write, daemon=True) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(60)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

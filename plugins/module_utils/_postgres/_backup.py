@@ -246,11 +246,10 @@ class _Run:
         # Somebody may have taken it while we looked.
         if self._find() != looked.found:
             looked = self._look()
-        removed: tuple[str, ...] = ()
+        ids = [entry.name[: len("20261121T160529.213Z")] for entry in manifests.scan(self._request.directory)]
+        removed = tuple(manifests.remove_leftovers(self._request.directory))
         if looked.work is not None:
-            ids = [entry.name[: len("20261121T160529.213Z")] for entry in manifests.scan(self._request.directory)]
-            leftovers = manifests.remove_leftovers(self._request.directory)
-            removed = (*leftovers, *looked.work.drop_leftovers(ids))
+            removed += tuple(looked.work.drop_leftovers(ids))
         result, shrunk = self._done(looked)
         return self._directory.retained(result.but(removed=removed), check_mode=False, shrunk=shrunk)
 

@@ -157,7 +157,7 @@ class Result:
 
     @property
     def changed(self) -> bool:
-        return self.plan.changed or (self.retention is not None and self.retention.changed)
+        return self.plan.changed or bool(self.removed) or (self.retention is not None and self.retention.changed)
 
     def but(self, **changes: Any) -> Result:
         """The same result, but for these."""

@@ -417,6 +417,16 @@ def test_retention_is_last_and_says_why(world: World) -> None:
     assert [decision.label for decision in again.retention.kept] == ["two", "three"]  # type: ignore[union-attr]
 
 
+def test_a_removal_that_was_killed_is_finished_although_nothing_else_is_to_be_done(world: World) -> None:
+    rules = Rules(keep_last=2)
+    world.run(rules=rules)
+    (world.backups / "20260101T000000.000Z.deleting").mkdir()
+    result = world.run(rules=rules)
+    assert (result.changed, result.removed) == (True, ("20260101T000000.000Z.deleting",))
+    assert world.entries() == [ID]
+    assert not world.run(rules=rules).changed
+
+
 def test_a_run_that_proves_too_little_or_fails_removes_nothing(world: World) -> None:
     rules = Rules(keep_last=1, min_keep=1)
     world.run()
