@@ -124,7 +124,7 @@ userdel {SITE}
 
 
 @pytest.fixture(scope="module")
-def app1() -> Iterator[LabHost]:
+def server() -> Iterator[LabHost]:
     host = lab_host("app2")
     host.root(INSTALL.replace("FILES", json.dumps(files())))
     yield host
@@ -132,10 +132,10 @@ def app1() -> Iterator[LabHost]:
 
 
 @pytest.fixture
-def host(app1: LabHost) -> LabHost:
+def host(server: LabHost) -> LabHost:
     """The site is installed, nothing of it runs, both slots are empty."""
-    app1.root(STOP)
-    return app1
+    server.root(STOP)
+    return server
 
 
 def call(host: LabHost, state: str = "started", *, check: bool = False, **options: Any) -> ModuleRun:
@@ -334,7 +334,7 @@ def test_a_unit_that_has_failed_starts_again(host: LabHost) -> None:
 
 
 def test_a_worker_is_asked_as_its_user_with_its_environment(host: LabHost) -> None:
-    ready: dict[str, Any] = {"kind": "worker", "ready_command": ["venv/bin/ready", "worker-%i@app1"]}
+    ready: dict[str, Any] = {"kind": "worker", "ready_command": ["venv/bin/ready", "worker-%i@app2"]}
     run = call(host, release=V1, timeout=3, **ready)
     assert run.failed
     assert "the ready command ended with status 69 and said: no answer from <BROKER_URL>" in run.msg
@@ -342,7 +342,7 @@ def test_a_worker_is_asked_as_its_user_with_its_environment(host: LabHost) -> No
     assert host.root(f"cat {ROOT}/shared/asked").split() == [
         SITE,
         f"{ROOT}/releases/{V1}/src",
-        "worker-blue@app1",
+        "worker-blue@app2",
         "blue",
         f"redis://:{SECRET}@db1/0",
     ]
