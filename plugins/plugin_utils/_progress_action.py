@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import reduce
 from types import FrameType
 from typing import Any
 
@@ -235,9 +236,10 @@ class ProgressAction(ActionBase):
         )
         return result
 
-    def forget(self, path: str) -> None:
-        """Remove a file on the host."""
-        self._low_level_execute_command(self._connection._shell.remove(path))
+    def forget(self, *paths: str) -> None:
+        """Remove files on the host."""
+        shell = self._connection._shell
+        self._low_level_execute_command(reduce(shell.append_command, [shell.remove(path) for path in paths]))
 
     def show(self, text: str, task_vars: Mapping[str, Any] | None) -> None:
         """Print a line now, while the task runs."""

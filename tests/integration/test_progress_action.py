@@ -234,7 +234,7 @@ def test_with_no_log_nothing_is_shown(cluster: Cluster, tmp_path: Path, jobs: Pa
 
 
 def test_a_task_that_is_asynchronous_itself(cluster: Cluster, tmp_path: Path, jobs: Path) -> None:
-    task = {"async": 60, "poll": 1}
+    task: dict[str, Any] = {"async": 60, "poll": 1}
     with play(tmp_path, jobs, options(cluster, tmp_path), **task) as playing:
         output = playing.end()
     assert json.loads((tmp_path / "result").read_text())["backup"]["label"] == "first", output

@@ -75,7 +75,8 @@ ALLOWED = {
     "action": ("ansible", f"{OURS}.module_utils", f"{OURS}.plugin_utils"),
     "filter": ("ansible", f"{OURS}.module_utils", f"{OURS}.plugin_utils"),
     "callback": ("ansible", f"{OURS}.module_utils", f"{OURS}.plugin_utils"),
-    "plugin_utils": (f"{OURS}.module_utils", f"{OURS}.plugin_utils"),
+    # ansible.*: for the base that our action plugins share.
+    "plugin_utils": ("ansible.errors", "ansible.plugins.action", f"{OURS}.module_utils", f"{OURS}.plugin_utils"),
     "doc_fragments": (),
 }
 

@@ -108,8 +108,8 @@ class Host:
     def show(self, text: str, _task_vars: object) -> None:
         self.shown.append((self.clock.elapsed, text))
 
-    def forget(self, path: str) -> None:
-        self.calls.append(("forget", {"path": path}))
+    def forget(self, *paths: str) -> None:
+        self.calls.append(("forget", {"paths": paths}))
 
     def reconnect(self) -> None:
         self.reconnected += 1
