@@ -76,7 +76,8 @@ def own_result(data: Mapping[str, Any], name: str) -> dict[str, Any]:
         key: result.pop(key) for key in ("finished", "started", "ansible_job_id", "results_file") if key in data
     }
     arguments = result.get("invocation", {}).get("module_args")
-    if arguments is not None:
+    # Up to ansible-core 2.18 a result without options of its own comes with those of the question for it.
+    if arguments is not None and "_async_dir" not in arguments:
         result["invocation"] = {**result["invocation"], "module_args": {**arguments, "progress_file": None}}
         return result
     if result.get("failed") and "exception" in result and "data" not in result:
@@ -220,7 +221,7 @@ class ProgressAction(ActionBase):
             try:
                 data = watch.until_finished(limit)
             except BaseException as error:
-                # A lost connection is no reason to end what runs well.
+                # A lost connection is no reason to end what runs well; a signal, a dead Ansible, a task's limit are.
                 if signals or not isinstance(error, AnsibleError):
                     watch.stop()
                 if isinstance(error, Interrupted):
@@ -263,23 +264,30 @@ class _Watch:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        parent: Callable[[], int] = os.getppid,
     ) -> None:
         self._action = action
         self._job = job
         self._task_vars = task_vars
         self._monotonic = monotonic
         self._sleep = sleep
+        self._parent = parent
         self._lines = Lines()
         self._pid: int | None = None
 
     def until_finished(self, limit: int) -> dict[str, Any]:
         """Show the progress until the job has ended, and return what it left.
 
+        :raises Interrupted: Ansible is not there any more.
         :raises AnsibleError: it could not be asked for longer than a minute, or is there still long after its limit.
         """
         begun = answered = self._monotonic()
+        ansible = self._parent()
         for wait in waits():
             self._sleep(wait)
+            if self._parent() != ansible:
+                # Killed in a way that it could not pass on: nobody waits for the result.
+                raise Interrupted
             now = self._monotonic()
             try:
                 status = self._action.on_host(

@@ -203,7 +203,7 @@ def test_the_job_is_killed(cluster: Cluster, tmp_path: Path, jobs: Path) -> None
     assert list(jobs.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_ansible_is_interrupted(cluster: Cluster, tmp_path: Path, jobs: Path, number: signal.Signals) -> None:
     with play(tmp_path, jobs, options(cluster, tmp_path)) as playing, locked(cluster):
         playing.await_line(r"^db1: pg_backup: ")

@@ -17,6 +17,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible_collections.slipway.django.plugins.module_utils._postgres._progress import Step
 from ansible_collections.slipway.django.plugins.plugin_utils._progress_action import (
+    Interrupted,
     Job,
     Lines,
     ProgressAction,
@@ -72,6 +73,8 @@ def test_a_failure_before_there_are_options_is_the_modules_own_too() -> None:
         ({"msg": "could not find job"}, "the host does not know of it any more, it may have been restarted"),
         ({"msg": "Traceback …", "data": "half", "stderr": "Killed", "cmd": "x"}, "it was killed or died"),
         ({}, "it was killed or died"),
+        # As ansible-core 2.17 has it.
+        ({"data": "", "invocation": {"module_args": {"jid": "j1.2", "_async_dir": "/jobs"}}}, "it was killed or died"),
     ],
 )
 def test_a_job_without_a_result_is_a_failure(left: Mapping[str, Any], why: str) -> None:
@@ -162,6 +165,15 @@ def test_a_lost_connection_is_borne_for_a_minute() -> None:
     with pytest.raises(AnsibleConnectionFailure):
         watch.until_finished(1000)
     assert 60 < host.clock.elapsed < 66
+
+
+def test_ansible_is_gone() -> None:
+    watch, host = watched(async_status=[RUNS])
+    parents = iter([100, 100, 100, 1])
+    watch._parent = lambda: next(parents)
+    with pytest.raises(Interrupted):
+        watch.until_finished(100)
+    assert len(host.calls) == 2
 
 
 def test_a_job_that_never_ends() -> None:
