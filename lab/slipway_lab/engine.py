@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from . import process
@@ -105,6 +105,13 @@ def _server_arguments(settings: Settings, host: Host) -> tuple[str, ...]:
     )
 
 
+def split_half_gone(listed: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Tell the names of containers that are being removed from those of the others. Pure."""
+    rows = [line.split() for line in listed]
+    gone = {row[0] for row in rows if [word.lower() for word in row[1:]] == ["removing"]}
+    return sorted(gone), [row[0] for row in rows if row[0] not in gone]
+
+
 def parse_containers(text: str) -> tuple[Container, ...]:
     """The containers in the output of ``inspect``, which podman and Docker write alike."""
     return tuple(_container(item) for item in json.loads(text or "[]"))
@@ -187,12 +194,16 @@ class Engine:
         self.run("rm", "--force", *at_once, "--volumes", container, timeout_s=600)
 
     def containers(self, *, lab: str | None = None) -> tuple[Container, ...]:
-        """The containers of one lab; of all labs without a name."""
+        """The containers of one lab; of all labs without a name.
+
+        One whose removal was killed can't be looked at any more: it is removed to the end and not counted.
+        """
         label = f"label={LABEL}" if lab is None else f"label={LABEL}={lab}"
-        names = self.run("ps", "--all", "--filter", label, "--format", "{{.Names}}").split()
-        if not names:
-            return ()
-        return parse_containers(self.run("inspect", "--type=container", *names))
+        listed = self.run("ps", "--all", "--filter", label, "--format", "{{.Names}} {{.State}}").splitlines()
+        half_gone, there = split_half_gone(listed)
+        for name in half_gone:
+            self.remove(name)
+        return parse_containers(self.run("inspect", "--type=container", *there)) if there else ()
 
     def has_image(self, name: str) -> bool:
         """Whether an image of this name is on this machine."""

@@ -14,6 +14,7 @@ from slipway_lab.engine import (
     parse_containers,
     parse_subnet,
     podman_configuration,
+    split_half_gone,
 )
 from slipway_lab.settings import from_environment
 
@@ -41,6 +42,12 @@ DOCKER_CREATED = {
     "NetworkSettings": {"Networks": {}},
     "Config": {"Labels": None},
 }
+
+
+def test_a_container_whose_removal_was_killed_is_told_from_the_others() -> None:
+    listed = ["slipway-app1 Removing", "slipway-app2 running", "slipway-db1 exited"]
+    assert split_half_gone(listed) == (["slipway-app1"], ["slipway-app2", "slipway-db1"])
+    assert split_half_gone([]) == ([], [])
 
 
 def test_containers_are_read_from_inspect() -> None:
