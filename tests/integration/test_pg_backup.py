@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.django.plugins.module_utils._errors import Refused
 from ansible_collections.slipway.django.tests.integration.ansible_module import ModuleRun, run_module
+from ansible_collections.slipway.django.tests.integration.backup_faults import Site
 from ansible_collections.slipway.django.tests.integration.lab_postgres import Cluster, bin_directory, running
 
 pytestmark = [
@@ -124,6 +126,59 @@ def test_check_apply_check_apply(cluster: Cluster, backups: Path) -> None:
     assert other["changed"]
     assert other["backup"]["warnings"][-1].startswith("the database has shrunk: 0 rows")
     assert entries(backups) == sorted([taken["id"], other["backup"]["id"]])
+
+
+def test_each_state_check_apply_check_apply(cluster: Cluster, backups: Path) -> None:
+    def twice(**options: Any) -> dict[str, Any]:
+        """Check, apply, check, apply: what is predicted happens, once."""
+        wanted = {"site": None, "label": None, **options}
+        predicted = backup(cluster, backups, check=True, **wanted).succeeded()
+        files = tree(backups)
+        applied = backup(cluster, backups, **wanted).succeeded()
+        assert predicted["changed"]
+        assert applied["changed"]
+        assert applied.keys() == predicted.keys()
+        assert tree(backups) != files
+        files = tree(backups)
+        assert not backup(cluster, backups, check=True, **wanted).succeeded()["changed"]
+        assert not backup(cluster, backups, **wanted).succeeded()["changed"]
+        assert tree(backups) == files
+        return applied
+
+    options = {"site": "shop", "jobs": 2, "fingerprint": "content", "pin": True}
+    one = twice(label="one", verify="restore", **options)["backup"]
+    assert one["levels"] == ["list", "read", "checksum", "schema", "restore"]
+    assert restored(cluster, Path(one["path"]) / "database") == cluster.fingerprint()
+    # What is no task of its own here is run in this process, which is faster.
+    site = Site(cluster, backups)
+    two, three, four = (site.backup(label=label, verify="list").backup for label in ("two", "three", "four"))
+    for check_mode, changed in ((True, True), (False, True), (True, False), (False, False)):
+        run = site.backup(state="verified", reference="latest", verify="restore", check_mode=check_mode)
+        assert (run.changed, run.backup["id"], run.backup["levels"]) == (changed, four["id"], one["levels"])
+
+    pruned = twice(state="pruned", keep_last=1)
+    assert [row["id"] for row in pruned["retention"]["removed"]] == [two["id"]]
+    assert entries(backups) == [one["id"], three["id"], four["id"]]
+    for check_mode, changed in ((True, True), (False, True), (True, False), (False, False)):
+        assert site.backup(state="absent", reference="three", check_mode=check_mode).changed == changed
+        assert (three["id"] in entries(backups)) == (check_mode and changed)
+    with pytest.raises(Refused, match="is pinned: asked for by the task that has the label one"):
+        site.backup(state="absent", reference="one")
+    listed = run_module("pg_backup_info", {"directory": str(backups)}).succeeded()
+    assert [(row["id"], row["pinned"] is not None, row["complete"]) for row in listed["backups"]] == [
+        (four["id"], False, True),
+        (one["id"], True, True),
+    ]
+    assert not listed["changed"]
+    assert listed["latest"]["label"] == "four"
+    assert listed["backups"][1]["levels"] == one["levels"]
+    # By another program: the digest of the manifest, and of each file that it names.
+    manifest = json.loads((Path(one["path"]) / "manifest.json").read_text())
+    sums = "".join(f"{row['sha256']}  {row['path']}\n" for row in manifest["files"])
+    for argument, text in (["manifest.json.sha256"], None), (["-"], sums):
+        subprocess.run(
+            ["sha256sum", "--check", "--strict", *argument], cwd=one["path"], input=text, text=True, check=True
+        )
 
 
 def restored(cluster: Cluster, archive: Path) -> str:
@@ -265,7 +320,11 @@ def test_the_grants_that_are_named_suffice(cluster: Cluster, backups: Path) -> N
         END $$;
         """
     )
-    assert backup(cluster, backups, user="clerk", verify="checksum").succeeded()["changed"]
+    taken = backup(cluster, backups, user="clerk", verify="checksum").succeeded()
+    assert taken["changed"]
+    # Whoever may read the rows may know the cluster, and the roles but for their passwords.
+    assert taken["backup"]["system_identifier"] == cluster.sql("SELECT system_identifier FROM pg_control_system()")
+    assert "CREATE ROLE clerk;" in (Path(taken["backup"]["path"]) / "globals.sql").read_text()
     cluster.sql("DROP OWNED BY clerk; DROP ROLE clerk;")
 
 

@@ -27,7 +27,7 @@ _BLOCK: Final = 1 << 16
 
 # An empty search path makes every name a full one, and keeps objects of others from being called. Notices would be
 # taken for errors. A site's time limits are for its application, not for a transaction that waits for a dump. The last
-# one ends a query whose asker was killed; it came with version 14.
+# two came with versions 14 and 17: one ends a query whose asker was killed, the other is one more time limit.
 _OPENING: Final = """
 SET client_min_messages = error;
 SET search_path = '';
@@ -35,9 +35,10 @@ SET standard_conforming_strings = on;
 SET statement_timeout = 0;
 SET lock_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
-SELECT json_build_object('pid', pg_backend_pid(), 'checked', (
-  SELECT set_config('client_connection_check_interval', '1s', false)
-  FROM pg_settings WHERE name = 'client_connection_check_interval'))
+SELECT json_build_object('pid', pg_backend_pid(), 'set', (
+  SELECT json_agg(set_config(wanted.name, wanted.value, false))
+  FROM (VALUES ('client_connection_check_interval', '1s'), ('transaction_timeout', '0')) AS wanted (name, value)
+  JOIN pg_settings USING (name)))
 """
 # As the server writes it with VERBOSITY verbose, in whatever language: "ERROR:  42P01: relation …".
 _SERVER_ERROR: Final = re.compile(r"^[^\s:][^:\n]*:  ([0-9A-Z]{5}): (.*)$", re.MULTILINE)

@@ -89,3 +89,60 @@ def test_a_write_that_fails_says_so() -> None:
 def test_the_program_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="could not be started"):
         dumper().dump(["/nowhere/pg_dump"], {}, str(tmp_path / "a"), timeout_s=30)
+
+
+# --- several jobs write a directory --------------------------------------------------------------------------------
+
+DIRECTORY = """
+import os, sys
+os.mkdir(sys.argv[1])
+for name in ("toc.dat", "1.dat.gz"):
+    with open(os.path.join(sys.argv[1], name), "w") as stream:
+        stream.write(name)
+"""
+
+
+def test_a_directory_is_digested_file_by_file(tmp_path: Path) -> None:
+    told: list[int] = []
+    path = str(tmp_path / "database")
+    written = dumper().dump_directory([*PROGRAM, DIRECTORY, path], {}, path, timeout_s=30, settling=told.append)
+    assert [(row["path"], row["bytes"]) for row in written.files] == [("database/1.dat.gz", 8), ("database/toc.dat", 7)]
+    assert written.files[1]["sha256"] == hashlib.sha256(b"toc.dat").hexdigest()
+    assert told == [0, 8, 15]
+    assert written.bytes == 15
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "message"),
+    [
+        ("import sys; sys.exit('out of shared memory')", CommandFailed, "ended with status 1: out of shared memory"),
+        ("import os; os.kill(os.getpid(), 9)", CommandFailed, "ended with status -9"),
+        (
+            "import sys; sys.exit('pg_dump: error: could not write to file: No space left on device')",
+            NoSpace,
+            r"The archive .*/database can't be written: No space left on device",
+        ),
+    ],
+)
+def test_a_directory_that_is_not_written(tmp_path: Path, code: str, error: type[Exception], message: str) -> None:
+    path = str(tmp_path / "database")
+    with pytest.raises(error, match=message):
+        dumper().dump_directory([*PROGRAM, DIRECTORY + code, path], {}, path, timeout_s=30)
+
+
+def test_a_directory_is_written_in_time_or_not_at_all(tmp_path: Path) -> None:
+    path = str(tmp_path / "database")
+    told: list[int] = []
+    with pytest.raises(TimedOut, match="had not ended at its deadline and was killed"):
+        dumper().dump_directory(
+            [*PROGRAM, DIRECTORY + "import time; time.sleep(60)", path], {}, path, timeout_s=1.5, tell=told.append
+        )
+    assert told[-1] == 15
+
+
+def test_a_volume_that_gets_full_stops_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "free", lambda _path: 10)
+    monkeypatch.setattr(archives, "reserve", lambda _path: 11)
+    path = str(tmp_path / "database")
+    with pytest.raises(NoSpace, match="fewer than 11 bytes are free in"):
+        dumper().dump_directory([*PROGRAM, DIRECTORY + "import time; time.sleep(60)", path], {}, path, timeout_s=30)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection
+from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import read_all
 from ansible_collections.slipway.django.plugins.module_utils._postgres._source import Database
 from ansible_collections.slipway.django.plugins.module_utils._postgres._verify import (
     Unrestorable,
@@ -92,3 +93,28 @@ def test_only_marked_databases_of_this_directory_are_dropped(tmp_path: Path) -> 
     database = Database(f"{world.directories[0]}/psql", Connection("shop"), world.runner)
     assert drop_leftovers(database, str(world.backups), []) == ["slipway_verify_mine"]
     assert world.statements[-1] == 'DROP DATABASE IF EXISTS "slipway_verify_mine" WITH (FORCE);'
+
+
+def test_one_that_died_before_it_could_set_the_mark_is_known_by_the_id_of_a_backup(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.marks = [
+        {"name": "slipway_verify_20260101t000000_000z", "mark": None},
+        {"name": "slipway_verify_20260102t000000_000z", "mark": None},
+        {"name": "slipway_verify_20260103t000000_000z", "mark": "for the audit"},
+    ]
+    database = Database(f"{world.directories[0]}/psql", Connection("shop"), world.runner)
+    ids = ["20260101T000000.000Z", "20260103T000000.000Z"]
+    assert drop_leftovers(database, str(world.backups), ids) == ["slipway_verify_20260101t000000_000z"]
+
+
+def test_the_digest_of_a_schema_knows_no_comments_and_no_random_words(tmp_path: Path) -> None:
+    digests = []
+    for index, text in enumerate(["CREATE TABLE a ();", "CREATE TABLE a ();", "CREATE TABLE b ();"]):
+        world = World(tmp_path / str(index))
+        # Recorded from pg_restore 15.18.
+        said = f"--\n-- PostgreSQL database dump\n--\n\n\\restrict word{index}\n\n{text}\n\n\\unrestrict word{index}\n"
+        world.runner.on(f"{world.directories[0]}/pg_restore", "--schema-only", "--file=-", answer=said)
+        world.run()
+        (found,) = read_all(str(world.backups))
+        digests.append(found.properties["schema_sha256"])
+    assert digests[0] == digests[1] != digests[2]
