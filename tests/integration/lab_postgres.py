@@ -40,8 +40,7 @@ class Cluster:
 
     def crash(self) -> None:
         """End the server as a power failure does, and start it again: it recovers by its log."""
-        stop = [self.bin / "pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop"]
-        _as_owner(stop, cwd=self.socket)
+        _as_owner([self.bin / "pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop"], cwd=self.socket)
         _as_owner(
             [self.bin / "pg_ctl", "-D", self.data, "-o", self.settings, "-l", self.socket / "log", "-w", "start"],
             cwd=self.socket,
