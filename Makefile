@@ -92,7 +92,7 @@ test-unit: venv ## unit tests, below a minute
 
 .PHONY: test test-molecule test-integration test-e2e proof
 test: ## all of it: lint, unit, and with the lab up Molecule, integration, end to end
-	$(MAKE) lint
+	$(MAKE) -j 2 --output-sync=target lint
 	$(MAKE) test-unit
 	$(MAKE) system-packages
 	tools/with-lab $(MAKE) test-on-servers
