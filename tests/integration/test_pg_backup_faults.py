@@ -14,11 +14,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
@@ -213,29 +214,33 @@ def test_rows_that_are_hidden_and_a_large_object(site: Site) -> None:
 
 
 @contextmanager
-def locked(cluster: Cluster, then: str) -> Iterator[None]:
-    """Somebody has locked the table for longer than a second."""
-    holder = subprocess.Popen(
+def psql(cluster: Cluster) -> Iterator[IO[str]]:
+    """Another client."""
+    client = subprocess.Popen(
         [cluster.bin / "psql", "-X", "-q", "-d", "shop"],
         env={**cluster.environment, "PGAPPNAME": "the-holder"}, stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL, text=True,
     )  # fmt: skip
-    assert holder.stdin is not None
+    assert client.stdin is not None
     try:
-        holder.stdin.write(f"BEGIN; LOCK TABLE orders; {then}\n")
-        holder.stdin.flush()
-        question = (
-            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE mode = 'AccessExclusiveLock' "
-            "AND granted AND xact_start < now() - interval '1 s'"
-        )
-        deadline = time.monotonic() + 30
-        while cluster.sql(question) == "0":
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield
+        yield client.stdin
     finally:
-        holder.kill()
-        holder.communicate()
+        client.kill()
+        client.communicate()
+
+
+@contextmanager
+def locked(cluster: Cluster, then: str) -> Iterator[None]:
+    """Somebody has locked the table for longer than a second."""
+    with psql(cluster) as holder:
+        holder.write(f"BEGIN; LOCK TABLE orders; {then}\n")
+        holder.flush()
+        wait_for(
+            cluster,
+            "SELECT count(*) > 0 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE mode = 'AccessExclusiveLock' "
+            "AND granted AND xact_start < now() - interval '1 s'",
+        )
+        yield
 
 
 def test_a_lock_that_is_forgotten_is_seen_before(site: Site) -> None:
@@ -337,3 +342,42 @@ def test_what_is_restored_is_what_was_dumped_while_others_write(site: Site, jobs
     assert restored(site.cluster, site.directory / manifest.id / manifest.archive).startswith(
         f"{tables['orders']['rows']}|"
     )
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_table_that_is_emptied_between_the_moment_and_its_lock(site: Site, tmp_path: Path, alone: bool) -> None:
+    """pg_dump alone tears a transaction apart: what it truncated is gone, what it wrote instead is not there yet."""
+    site.cluster.sql("CREATE TABLE archive (n int)")
+    dump = tmp_path / "alone.dump"
+    with psql(site.cluster) as holder:
+        holder.write("BEGIN; INSERT INTO archive SELECT count(*) FROM orders; TRUNCATE orders;\n")
+        holder.flush()
+        wait_for(site.cluster, "SELECT count(*) > 0 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted")
+        if alone:
+            command = [str(site.cluster.bin / "pg_dump"), "-Fc", "-f", str(dump), "shop"]
+            program = subprocess.Popen(command, env=site.cluster.environment)
+            work = threading.Thread(target=program.wait, daemon=True)
+        else:
+            work = threading.Thread(target=lambda: site.backup(verify="restore"), daemon=True)
+        work.start()
+        wait_for(site.cluster, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
+        holder.write("COMMIT;\n")
+        holder.flush()
+        work.join(60)
+    if not alone:
+        (manifest,) = manifests.read_all(str(site.directory))
+        dump = site.directory / manifest.id / manifest.archive
+        assert {table["name"]: table["rows"] for table in manifest.tables} == {"orders": 0, "archive": 1}
+    site.cluster.sql("CREATE DATABASE copy TEMPLATE template0", database="postgres")
+    restore = [str(site.cluster.bin / "pg_restore"), "--exit-on-error", "-d", "copy", str(dump)]
+    subprocess.run(restore, env=site.cluster.environment, check=True)
+    rows = site.cluster.sql("SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM archive)", database="copy")
+    site.cluster.sql("DROP DATABASE copy", database="postgres")
+    assert rows == ("0|0" if alone else "0|1")
+
+
+def wait_for(cluster: Cluster, question: str) -> None:
+    deadline = time.monotonic() + 30
+    while cluster.sql(question) != "t":
+        assert time.monotonic() < deadline, question
+        time.sleep(0.05)
