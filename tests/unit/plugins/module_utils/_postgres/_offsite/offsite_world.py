@@ -20,7 +20,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._age impo
 from ansible_collections.slipway.django.plugins.module_utils._postgres._archive import Written
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import Manifest
 from ansible_collections.slipway.django.plugins.module_utils._postgres._offsite import _fetch, _prune, _send
-from ansible_collections.slipway.django.plugins.module_utils._postgres._offsite._catalogue import look
+from ansible_collections.slipway.django.plugins.module_utils._postgres._offsite._copy import MARK, decode
 from ansible_collections.slipway.django.plugins.module_utils._postgres._offsite._store import (
     Head,
     NotThere,
@@ -70,7 +70,8 @@ class FakeStore:
         return 8
 
     def names(self, below: str = "") -> list[str]:
-        return [name for name in sorted(self.objects) if name.startswith(below)]
+        # Nobody may rely on an order.
+        return [name for name in sorted(self.objects, reverse=True) if name.startswith(below)]
 
     def head(self, name: str) -> Head | None:
         found = self.objects.get(name)
@@ -218,8 +219,12 @@ class World:
         return request
 
     def require_sound(self) -> None:
-        """Whatever happened: what is marked as a copy has every object as it was sent."""
-        for copy in look(self.store).copies:
+        """Whatever happened: where a mark is, every object is as it was sent."""
+        for name in self.store.names():
+            backup, _slash, rest = name.partition("/")
+            if rest != MARK:
+                continue
+            copy = decode(self.store.read(name), backup)
             for file in copy.files:
                 data = self.store.objects[f"{copy.id}/{file.name}"].data
                 assert hashlib.sha256(data).hexdigest() == file.stored_sha256
