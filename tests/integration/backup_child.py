@@ -30,6 +30,7 @@ from ansible_collections.slipway.django.plugins.module_utils._process import Sys
 
 # The phases that are told, by the names of the steps of a backup.
 STEPS = {
+    "lock": "lock",
     "count": "count",
     "dump": "dump",
     "sync": "fsync",

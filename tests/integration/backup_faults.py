@@ -24,7 +24,7 @@ from ansible_collections.slipway.django.tests.integration.backup_child import ba
 from ansible_collections.slipway.django.tests.integration.lab_postgres import Cluster
 
 CHILD = "ansible_collections.slipway.django.tests.integration.backup_child"
-STEPS = ("dump", "fsync", "verify", "manifest", "rename", "retention")
+STEPS = ("lock", "dump", "fsync", "count", "verify", "manifest", "rename", "retention")
 KEPT = {"keep_last": 1, "min_keep": 1}
 EARLIER = ("20260101T000000.000Z", "20260102T000000.000Z")
 

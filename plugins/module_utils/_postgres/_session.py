@@ -26,8 +26,9 @@ _CLOSING_LIMIT_S: Final = 2.0
 _BLOCK: Final = 1 << 16
 
 # An empty search path makes every name a full one, and keeps objects of others from being called. Notices would be
-# taken for errors. A site's time limits are for its application, not for a transaction that waits for a dump. The last
-# two came with versions 14 and 17: one ends a query whose asker was killed, the other is one more time limit.
+# taken for errors. A site's time limits are for its application, not for a transaction that waits for a dump. Those in
+# the list may not be there: one ends a query whose asker was killed (version 14), one is a time limit (17), and one
+# keeps a firewall from forgetting a connection that is silent while others dump.
 _OPENING: Final = """
 SET client_min_messages = error;
 SET search_path = '';
@@ -37,7 +38,8 @@ SET lock_timeout = 0;
 SET idle_in_transaction_session_timeout = 0;
 SELECT json_build_object('pid', pg_backend_pid(), 'set', (
   SELECT json_agg(set_config(wanted.name, wanted.value, false))
-  FROM (VALUES ('client_connection_check_interval', '1s'), ('transaction_timeout', '0')) AS wanted (name, value)
+  FROM (VALUES ('client_connection_check_interval', '1s'), ('transaction_timeout', '0'), ('tcp_keepalives_idle', '60'))
+    AS wanted (name, value)
   JOIN pg_settings USING (name)))
 """
 # As the server writes it with VERBOSITY verbose, in whatever language: "ERROR:  42P01: relation …".

@@ -89,7 +89,6 @@ class Content:
     """What a database holds, as far as it was counted."""
 
     tables: list[dict[str, Any]]
-    sequences: list[dict[str, Any]]
     large_objects: int
     django_migrations: list[list[str]]
 
@@ -107,6 +106,8 @@ class Moment:
     lsn: str | None
     system_identifier: str
     listed: dict[str, Any]
+    # Read before a dump reads them: they are of no moment, and go on.
+    sequences: list[dict[str, Any]]
 
 
 def hold(session: Asked, lock_timeout_s: float, remaining: Remaining) -> Moment:
@@ -127,7 +128,8 @@ def hold(session: Asked, lock_timeout_s: float, remaining: Remaining) -> Moment:
             held = session.ask(_HOLD, _ANSWER_LIMIT_S)
             seen = session.ask(_QUESTION, _ANSWER_LIMIT_S)
             if _oids(seen) == _oids(listed):
-                return Moment(held["id"], held["at"], held["lsn"], system_identifier, seen)
+                sequences = [_sequence(session, row, remaining) for row in seen["sequences"]]
+                return Moment(held["id"], held["at"], held["lsn"], system_identifier, seen, sequences)
         session.order("ROLLBACK", _ANSWER_LIMIT_S)
     raise SlipwayError(
         f"Tables were made or dropped at each of {_ATTEMPTS} attempts to hold the database still",
@@ -162,7 +164,7 @@ def _oids(listed: dict[str, Any]) -> set[int]:
 
 
 def count(session: Asked, listed: dict[str, Any], fingerprint: str, remaining: Remaining, tell: Tell) -> Content:
-    """Count what the connection sees.
+    """Count what the connection sees, in its transaction.
 
     :param fingerprint: ``none`` counts no rows, ``counts`` counts them, ``content`` adds up a hash of each.
     """
@@ -173,7 +175,6 @@ def count(session: Asked, listed: dict[str, Any], fingerprint: str, remaining: R
         counted.append(_counted(session, table, fingerprint, listed["version_num"], remaining))
     return Content(
         tables=counted,
-        sequences=[_sequence(session, row, remaining) for row in listed["sequences"]],
         large_objects=listed["large_objects"],
         django_migrations=_migrations(session, listed["tables"], remaining),
     )
@@ -245,12 +246,13 @@ def differences(session: Asked, manifest: Manifest, remaining: Remaining, tell: 
     session.order(_FIXED, _ANSWER_LIMIT_S)
     session.order("BEGIN READ ONLY", _ANSWER_LIMIT_S)
     listed = session.ask(_QUESTION, _ANSWER_LIMIT_S)
+    sequences = [_sequence(session, row, remaining) for row in listed["sequences"]]
     seen = count(session, listed, manifest.fingerprint, remaining, tell)
     session.order("ROLLBACK", _ANSWER_LIMIT_S)
     directions = {(row["schema"], row["name"]): (row["increment"], row["cycle"]) for row in listed["sequences"]}
     return [
         *(_differing_tables(manifest.tables, seen.tables) if manifest.fingerprint != "none" else []),
-        *_sequences_behind(manifest.sequences, seen.sequences, directions),
+        *_sequences_behind(manifest.sequences, sequences, directions),
         *_differing_large_objects(manifest.large_objects, seen.large_objects),
     ]
 
@@ -278,7 +280,7 @@ def _sequences_behind(
     restored: list[dict[str, Any]],
     directions: dict[tuple[str, str], tuple[int, bool]],
 ) -> Iterator[str]:
-    """A sequence is of no snapshot: the dump reads it later than the counts. It may be ahead, never behind."""
+    """A sequence is of no moment: the dump reads it later than the manifest says. It may be ahead, never behind."""
     before, after = _by_name(dumped), _by_name(restored)
     for key, row in sorted(before.items()):
         if key not in after:

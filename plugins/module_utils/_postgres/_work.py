@@ -1,7 +1,7 @@
 # Copyright (c) 2026 slipway.django contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The work of a backup: held still, counted, written, verified, and published last."""
+"""The work of a backup: held still, written, counted, verified, and published last."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._verify i
 
 _ZSTD_SINCE: Final = 16
 _GZIP: Final = "gzip:1"
-_NO_MOMENT: Final = Moment("", "", None, "", {})
-_NO_CONTENT: Final = Content([], [], 0, [])
+_NO_MOMENT: Final = Moment("", "", None, "", {}, [])
+_NO_CONTENT: Final = Content([], 0, [])
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,11 @@ class Work:
         clock = self._tools.clock
         began = clock.monotonic()
         with self._session(self._request.connection) as session:
-            self._tell("count")
+            self._tell("lock")
             moment = hold(session, self._request.lock_wait_timeout_s, self._means.remaining)
+            # At once: who wants to change a table now waits for us, and the dump would wait behind him.
+            written = self._dump(directory, moment, previous)
+            self._tell("count")
             content = count(
                 session,
                 moment.listed,
@@ -135,9 +138,8 @@ class Work:
                 self._means.remaining,
                 lambda done, total, text: self._tell("count", done, total, text, unit="tables"),
             )
-            counted = None if self._request.fingerprint == "none" else content.rows
-            shrunk = self._require_not_shrunk("rows", counted, previous.rows if previous else None, previous)
-            written = self._dump(directory, moment, previous)
+        counted = None if self._request.fingerprint == "none" else content.rows
+        shrunk = self._require_not_shrunk("rows", counted, previous.rows if previous else None, previous)
         written = self._with_globals(directory, written)
         manifest = self._manifest(backup_id, written, moment, content)
         comparable = previous and (previous.format, previous.compression) == (manifest.format, manifest.compression)
@@ -279,7 +281,7 @@ class Work:
             levels=[],
             snapshot={"lsn": moment.lsn, "at": moment.at},
             tables=content.tables,
-            sequences=content.sequences,
+            sequences=moment.sequences,
             large_objects=content.large_objects,
             fingerprint=self._request.fingerprint,
             properties={

@@ -155,6 +155,7 @@ class FakeSession:
     def order(self, sql: str, timeout_s: float) -> None:
         assert timeout_s > 0
         self._world.asked.append((self._database, sql.strip()))
+        self._world.events.append(sql.strip())
         for mark, error in self._world.refusals.items():
             if mark in sql:
                 raise error
@@ -193,6 +194,8 @@ class World:
         self.rows = 3
         self.restored_rows = 3
         self.phases: list[str] = []
+        # Both, in their order.
+        self.events: list[str] = []
         self.statements: list[str] = []
         self.directories = []
         for version in versions:
@@ -233,6 +236,7 @@ class World:
     def tell(self, phase: str, done: int = 0, total: int | None = None, text: str = "", *, unit: str = "bytes") -> None:
         if phase not in self.phases[-1:]:
             self.phases.append(phase)
+            self.events.append(f"phase {phase}")
 
     def run(self, *, check_mode: bool = False, state: str = "present", **options: Any) -> Result:
         tools = Tools(self.runner, self.clock, self.dumper, nullcontext, self, self.session, lambda: self.directories)

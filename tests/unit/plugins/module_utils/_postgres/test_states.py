@@ -67,7 +67,7 @@ def test_the_manifest_tells_of_the_moment_and_of_what_was_there(world: World) ->
     assert len(found.properties["schema_sha256"]) == 64
     assert [row["path"] for row in found.files] == ["database.dump", "globals.sql"]
     assert world.phases == [
-        "count", "dump", "sync", "verify", "verify list", "verify read", "verify checksum", "verify schema",
+        "lock", "dump", "sync", "count", "verify", "verify list", "verify read", "verify checksum", "verify schema",
         "manifest", "publish",
     ]  # fmt: skip
 
@@ -84,6 +84,19 @@ def test_the_tables_are_locked_before_the_moment_is_chosen_and_it_is_held_to_the
     assert asked[-1] == "closed"
     ((argv, _environment),) = world.dumper.calls
     assert "--snapshot=00000003-1B-1" in argv
+
+
+def test_sequences_are_read_before_the_dump_and_rows_are_counted_after_it(world: World) -> None:
+    # A sequence goes on: read after the dump, it would be ahead of what a restore has. Rows are of the moment held, and
+    # to count them first would leave time for somebody to queue between our lock and the dump's.
+    world.run()
+
+    def place(words: str) -> int:
+        (found,) = [number for number, event in enumerate(world.events) if words in event]
+        return found
+
+    assert place("'last_value', last_value") < place("phase dump") < place("phase count") < place('"orders" AS')
+    assert place("pg_export_snapshot") < place("'last_value', last_value")
 
 
 def test_tables_that_come_or_go_meanwhile_are_looked_for_again(world: World) -> None:
@@ -255,7 +268,6 @@ def test_a_database_that_has_shrunk_is_refused(world: World, rows: int, refused:
         "removed; earlier backups and the database are as they were. See that nothing was lost. allow_shrink: true "
         "takes the backup nevertheless."
     )
-    assert len(world.dumper.calls) == 1
     assert world.entries() == [ID]
     assert later(world, "two", shrink_guard=0).changed
 
