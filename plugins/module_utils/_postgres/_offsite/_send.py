@@ -19,6 +19,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest
 from ansible_collections.slipway.django.plugins.module_utils._postgres._offsite._catalogue import Catalogue, look
 from ansible_collections.slipway.django.plugins.module_utils._postgres._offsite._copy import (
     MARK,
+    REMOVING,
     Copy,
     StoredFile,
     encode,
@@ -326,8 +327,15 @@ class _Sending:
 
     def _finish(self, sent: Copy) -> None:
         """Remove what is of no use any more, then make it a copy."""
-        known = {self._below + file.name for file in sent.files} | {self._below + MARK}
-        self._store.remove([name for name in self._store.names(self._below) if name not in known])
+        known = {self._below + file.name for file in sent.files}
+        there = set(self._store.names(self._below))
+        if self._below + REMOVING in there or not known <= there:
+            raise StorageFailed(
+                f"Somebody removes {self._store.in_words(sent.id)} while it is sent",
+                remedy="See who removes copies there, and run it again",
+                facts={"id": sent.id, "missing": sorted(known - there)},
+            )
+        self._store.remove(sorted(there - known - {self._below + MARK}))
         mark = encode(sent)
         self._store.write(self._below + MARK, mark)
         if self._store.read(self._below + MARK) != mark:

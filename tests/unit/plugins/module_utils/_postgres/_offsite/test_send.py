@@ -221,6 +221,26 @@ def test_a_removal_that_was_interrupted_is_ended_first(world: World) -> None:
     assert look(world.store).incomplete == ()
 
 
+@pytest.mark.parametrize("step", ["begun", "ended"])
+def test_a_removal_meanwhile_leaves_no_mark(world: World, step: str) -> None:
+    backup = world.backup()
+    store = world.store
+    original = store.send
+
+    def send(name: str, *arguments: Any) -> None:
+        original(name, *arguments)
+        if name.endswith("/manifest.json"):
+            store.write(f"{backup}/removing.json", b"{}\n")
+            if step == "ended":
+                store.remove([f"{backup}/globals.sql", f"{backup}/removing.json"])
+
+    store.send = send  # type: ignore[method-assign, assignment]
+    with pytest.raises(SlipwayError) as caught:
+        world.send()
+    assert f"Somebody removes s3://bucket/{backup} while it is sent." in caught.value.message
+    assert f"{backup}/copy.json" not in store.objects
+
+
 def test_what_a_dead_run_left_of_encrypted_files_is_removed(world: World) -> None:
     backup, other = world.backup(), world.backup(1)
     for name in (backup, other, "20200101T000000.000Z"):
