@@ -253,7 +253,8 @@ from ansible_collections.slipway.django.plugins.module_utils._directory_lock imp
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection
-from ansible_collections.slipway.django.plugins.module_utils._postgres._restore import Request, Tools, as_result, run
+from ansible_collections.slipway.django.plugins.module_utils._postgres._restore import Tools, as_result, run
+from ansible_collections.slipway.django.plugins.module_utils._postgres._restore_plan import Request
 from ansible_collections.slipway.django.plugins.module_utils._postgres._restore_work import Check
 from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 

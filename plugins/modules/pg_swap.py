@@ -228,7 +228,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection
-from ansible_collections.slipway.django.plugins.module_utils._postgres._swap import Request, Result, Tools, run
+from ansible_collections.slipway.django.plugins.module_utils._postgres._swap import Result, Tools, run
+from ansible_collections.slipway.django.plugins.module_utils._postgres._swap_plan import Request
 from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 
 ARGUMENTS = {

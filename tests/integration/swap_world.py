@@ -22,7 +22,8 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._client i
 from ansible_collections.slipway.django.plugins.module_utils._postgres._exchange import Exchanger
 from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import VERIFIED, Mark
 from ansible_collections.slipway.django.plugins.module_utils._postgres._session import Session
-from ansible_collections.slipway.django.plugins.module_utils._postgres._swap import Request, Result, Tools, run
+from ansible_collections.slipway.django.plugins.module_utils._postgres._swap import Result, Tools, run
+from ansible_collections.slipway.django.plugins.module_utils._postgres._swap_plan import Request
 from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 from ansible_collections.slipway.django.tests.integration.lab_postgres import Cluster
 

@@ -23,7 +23,8 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Inva
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection
 from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import VERIFIED, parse
-from ansible_collections.slipway.django.plugins.module_utils._postgres._restore import Request, Result, Tools, run
+from ansible_collections.slipway.django.plugins.module_utils._postgres._restore import Result, Tools, run
+from ansible_collections.slipway.django.plugins.module_utils._postgres._restore_plan import Request
 from ansible_collections.slipway.django.plugins.module_utils._postgres._restore_work import Check, Work
 from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 from ansible_collections.slipway.django.tests.integration.ansible_module import ModuleRun, run_module

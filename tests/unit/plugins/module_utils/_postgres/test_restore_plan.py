@@ -18,7 +18,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._marks im
     Mark,
     Seen,
 )
-from ansible_collections.slipway.django.plugins.module_utils._postgres._restore import (
+from ansible_collections.slipway.django.plugins.module_utils._postgres._restore_plan import (
     Request,
     Server,
     make_plan,

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection
 from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import OLD, VERIFIED, Mark, Seen, parse
-from ansible_collections.slipway.django.plugins.module_utils._postgres._swap import (
+from ansible_collections.slipway.django.plugins.module_utils._postgres._swap_plan import (
     Observed,
     Plan,
     Request,
