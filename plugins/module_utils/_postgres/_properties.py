@@ -77,6 +77,15 @@ def roles(properties: Properties) -> list[str]:
     return sorted(name for name in named if name is not None)
 
 
+def tablespace_clause(tablespace: str | None) -> str:
+    """Return what a CREATE DATABASE says of the tablespace.
+
+    The default one is not named: for its name a right is asked that nobody but a superuser has (CREATE on it), although
+    everybody's databases lie there.
+    """
+    return "" if tablespace in (None, "pg_default") else f" TABLESPACE {quote_name(str(tablespace))}"
+
+
 def statements(database: str, wanted: Properties, seen: Properties) -> list[str]:
     """Return what makes a database with the properties ``seen`` one with those ``wanted``; nothing when it is.
 

@@ -138,7 +138,7 @@ class Work:
         wanted = properties.read(self._manifest.properties)
         name = quote_name(self._target)
         statement = create_statement(self._target, self._manifest.properties["database"])
-        place = f" TABLESPACE {quote_name(wanted.tablespace)}" if wanted.tablespace else ""
+        place = properties.tablespace_clause(wanted.tablespace)
         self._database.order(
             f"{statement} OWNER {quote_name(wanted.owner)}{place} ALLOW_CONNECTIONS false", timeout_s=self._remaining()
         )

@@ -11,6 +11,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._properti
     read,
     roles,
     statements,
+    tablespace_clause,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,3 +138,8 @@ def test_lists_as_servers_store_them(value: str, members: list[str]) -> None:
 def test_a_list_that_is_not_understood_is_no_list() -> None:
     with pytest.raises(ValueError, match="not understood from its character 0"):
         list_members('"a" b, c')
+
+
+def test_the_default_tablespace_is_not_named_because_an_owner_may_not() -> None:
+    assert tablespace_clause(None) == tablespace_clause("pg_default") == ""
+    assert tablespace_clause('fa"st') == ' TABLESPACE "fa""st"'
