@@ -352,7 +352,6 @@ def as_result(result: Result) -> dict[str, object]:
         "backup_path": result.path,
         "kept": [vars(decision) for decision in result.kept],
         "removed": [vars(decision) for decision in result.removed],
-        "warnings": list(result.warnings),
         "diff": {"before": result.before, "after": result.after},
     }
 
@@ -381,6 +380,8 @@ def main() -> None:
     except SlipwayError as error:
         module.fail_json(msg=error.message, **error.facts)
     else:
+        for warning in result.warnings:
+            module.warn(warning)
         module.exit_json(**as_result(result))
 
 
