@@ -121,7 +121,7 @@ def written_between(then: str | None, now: str | None, *, same_server: bool) -> 
 
 
 def _place(lsn: str) -> int:
-    high, _, low = lsn.partition("/")
+    high, _slash, low = lsn.partition("/")
     return (int(high, 16) << 32) + int(low, 16)
 
 

@@ -65,15 +65,15 @@ def read(document: Mapping[str, Any]) -> Properties:
     settings = {}
     for entry in document.get("settings") or []:
         for assignment in entry["settings"]:
-            name, _, value = assignment.partition("=")
+            name, _equals, value = assignment.partition("=")
             settings[entry["role"], name] = value
     return Properties(row["owner"], int(row.get("datconnlimit", -1)), row.get("tablespace"), grants, settings)
 
 
 def roles(properties: Properties) -> list[str]:
     """Return the roles without which the properties can't be put back."""
-    named = {properties.owner, *(grantee for grantee, _ in properties.grants)}
-    named |= {role for role, _ in properties.settings}
+    named = {properties.owner, *(grantee for grantee, _privilege in properties.grants)}
+    named |= {role for role, _setting in properties.settings}
     return sorted(name for name in named if name is not None)
 
 

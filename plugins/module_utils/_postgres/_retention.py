@@ -140,7 +140,7 @@ def _untouchable(ours: Sequence[Candidate], rules: Rules) -> _Reasons:
             yield one, f"pinned: {one.pinned}" if one.pinned else "pinned"
     # What was proven by a level stays proven: the newest backup that has reached it.
     levels = dict.fromkeys(level for one in ours for level in one.levels)
-    last = {level: next(one for one in newest if level in one.levels) for level in levels}
+    last = {level: one for one in ours for level in one.levels}
     for one in ours:
         reached = [level for level in levels if last[level].id == one.id]
         if reached:

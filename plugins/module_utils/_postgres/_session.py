@@ -142,7 +142,7 @@ class Session(AbstractContextManager["Session"]):
         if not found or self._marker not in errors:
             raise self._lost(output, errors)
         self._marker = ""
-        failed, _, sqlstate = status.strip().partition(" ")
+        failed, _space, sqlstate = status.strip().partition(" ")
         seen = _SERVER_ERROR.search(errors)
         if failed == "true" or seen:
             # No more than its first line: the others quote the statement, which may hold a secret.
