@@ -149,10 +149,10 @@ def contenders(cluster: Cluster, *, zstd: bool, jobs: int, peer: bool) -> dict[s
 
     found: dict[str, Callable[[Path], None]] = {
         "pg_dump, custom format": raw,
-        "pg_backup, the dump alone": ours(verify="list"),
+        "pg_backup, the dump alone": ours(verify="list", fingerprint="none"),
         "pg_backup, default verification": ours(),
         f"pg_dump, directory format, {jobs} jobs": raw_directory,
-        f"pg_backup, {jobs} jobs, the dump alone": ours(verify="list", jobs=jobs),
+        f"pg_backup, {jobs} jobs, the dump alone": ours(verify="list", fingerprint="none", jobs=jobs),
         f"pg_backup, {jobs} jobs, default verification": ours(jobs=jobs),
     }
     if peer:
@@ -222,14 +222,9 @@ def main() -> None:
     parser.add_argument("--no-peer", action="store_true", help="without community.postgresql")
     parser.add_argument("--write", type=Path, help="write the page here")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="slipway-bench-"))
-    folder.chmod(0o755)
-    try:
-        with running(folder) as cluster:
-            fill(cluster, arguments.rows)
-            page = compare(cluster, rounds=arguments.rounds, jobs=arguments.jobs, peer=not arguments.no_peer)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with running() as cluster:
+        fill(cluster, arguments.rows)
+        page = compare(cluster, rounds=arguments.rounds, jobs=arguments.jobs, peer=not arguments.no_peer)
     if arguments.write:
         arguments.write.write_text(page, encoding="utf-8")
     print(page)

@@ -11,6 +11,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,11 +97,23 @@ def _as_owner(command: list[str | Path], *, cwd: Path, environment: Mapping[str,
 
 
 @contextlib.contextmanager
-def running(directory: Path, *settings: str) -> Iterator[Cluster]:
-    """Run a cluster below the directory, which is short enough for a socket's name.
+def running(*settings: str) -> Iterator[Cluster]:
+    """Run a cluster in a directory of its own, which goes with it.
 
     :param settings: settings of the server, as ``max_prepared_transactions=5``.
     """
+    # Not pytest's own directory: the name of a UNIX socket has 107 characters at most.
+    directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
+    directory.chmod(0o755)
+    try:
+        with _running_in(directory, settings) as cluster:
+            yield cluster
+    finally:
+        shutil.rmtree(directory)
+
+
+@contextlib.contextmanager
+def _running_in(directory: Path, settings: tuple[str, ...]) -> Iterator[Cluster]:
     binaries = bin_directory()
     assert binaries is not None
     if os.geteuid() == 0:

@@ -10,10 +10,8 @@ import hashlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -35,14 +33,8 @@ PASSWORD = "mark-of-a-password-77"
 
 @pytest.fixture(scope="module", name="server")
 def _server() -> Iterator[Cluster]:
-    # Not pytest's own directory: the name of a UNIX socket has 107 characters at most.
-    directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
-    directory.chmod(0o755)
-    try:
-        with running(directory) as cluster:
-            yield cluster
-    finally:
-        shutil.rmtree(directory)
+    with running() as cluster:
+        yield cluster
 
 
 @pytest.fixture(name="cluster")

@@ -11,9 +11,7 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -49,13 +47,8 @@ UNTOUCHED = "What was written was removed; earlier backups and the database are 
 
 @pytest.fixture(scope="module", name="server")
 def _server() -> Iterator[Cluster]:
-    directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
-    directory.chmod(0o755)
-    try:
-        with running(directory, "max_prepared_transactions=5") as cluster:
-            yield cluster
-    finally:
-        shutil.rmtree(directory)
+    with running("max_prepared_transactions=5") as cluster:
+        yield cluster
 
 
 @pytest.fixture(name="site")

@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,13 +38,8 @@ LABEL = "before-the-sale"
 
 @pytest.fixture(scope="module", name="server")
 def _server() -> Iterator[Cluster]:
-    directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
-    directory.chmod(0o755)
-    try:
-        with running(directory) as cluster:
-            yield cluster
-    finally:
-        shutil.rmtree(directory)
+    with running() as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module", name="taken")

@@ -6,13 +6,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -45,13 +42,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module", name="server")
 def _server() -> Iterator[Cluster]:
-    directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
-    directory.chmod(0o755)
-    try:
-        with running(directory, "max_prepared_transactions=5", "wal_level=logical") as cluster:
-            yield cluster
-    finally:
-        shutil.rmtree(directory)
+    with running("max_prepared_transactions=5", "wal_level=logical") as cluster:
+        yield cluster
 
 
 @pytest.fixture(name="cluster")

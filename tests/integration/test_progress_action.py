@@ -9,11 +9,9 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -34,13 +32,8 @@ TASK = "Take the backup"
 
 @pytest.fixture(scope="module", name="server")
 def _server() -> Iterator[Cluster]:
-    directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
-    directory.chmod(0o755)
-    try:
-        with running(directory) as cluster:
-            yield cluster
-    finally:
-        shutil.rmtree(directory)
+    with running() as cluster:
+        yield cluster
 
 
 @pytest.fixture(name="cluster")

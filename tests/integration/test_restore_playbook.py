@@ -10,10 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,20 +129,17 @@ class Project:
 
 @pytest.fixture(name="project")
 def _project(tmp_path: Path) -> Iterator[Project]:
-    directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
-    directory.chmod(0o755)
     site = Site()
     thread = threading.Thread(target=site.server.serve_forever, daemon=True)
     thread.start()
     try:
-        with running(directory) as cluster:
+        with running() as cluster:
             cluster.fresh()
             yield Project(tmp_path, cluster, site)
     finally:
         site.server.shutdown()
         site.server.server_close()
         thread.join(10)
-        shutil.rmtree(directory)
 
 
 def test_backed_up_restored_and_reverted(project: Project) -> None:

@@ -6,14 +6,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError, TimedOut
@@ -30,14 +27,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module", name="cluster")
 def _cluster() -> Iterator[Cluster]:
-    directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
-    directory.chmod(0o755)
-    try:
-        with running(directory) as cluster:
-            cluster.fresh()
-            yield cluster
-    finally:
-        shutil.rmtree(directory)
+    with running() as cluster:
+        cluster.fresh()
+        yield cluster
 
 
 def opened(cluster: Cluster, database: str = "shop") -> Session:
@@ -124,7 +116,8 @@ def test_another_session_answers_while_one_waits(cluster: Cluster) -> None:
 
 def test_a_killed_process_takes_its_query_along(cluster: Cluster) -> None:
     script = (
-        "from ansible_collections.slipway.django.tests.integration.test_session import opened, Cluster, Path\n"
+        "from pathlib import Path\n"
+        "from ansible_collections.slipway.django.tests.integration.test_session import opened, Cluster\n"
         f"c = Cluster(Path({str(cluster.bin)!r}), Path({str(cluster.socket)!r}), {cluster.port})\n"
         "with opened(c) as s:\n"
         "    print(s.pid, flush=True)\n"

@@ -10,7 +10,6 @@ import random
 import re
 import shutil
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -103,13 +102,8 @@ def _campaign(whole_campaign: Campaign) -> Iterator[Campaign]:
 
 @pytest.fixture(scope="module", name="server")
 def _server() -> Iterator[Cluster]:
-    directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
-    directory.chmod(0o755)
-    try:
-        with running(directory) as cluster:
-            yield cluster
-    finally:
-        shutil.rmtree(directory)
+    with running() as cluster:
+        yield cluster
 
 
 def fresh(server: Cluster, directory: Path) -> Site:

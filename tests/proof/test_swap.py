@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 
 import pytest
@@ -130,13 +127,8 @@ def _campaign(whole_campaign: Campaign) -> Iterator[Campaign]:
 
 @pytest.fixture(scope="module", name="server")
 def _server() -> Iterator[Cluster]:
-    directory = Path(tempfile.mkdtemp(prefix="slipway-pg-"))
-    directory.chmod(0o755)
-    try:
-        with running(directory) as cluster:
-            yield cluster
-    finally:
-        shutil.rmtree(directory)
+    with running() as cluster:
+        yield cluster
 
 
 def answered(clients: Clients, since: int) -> bool:
