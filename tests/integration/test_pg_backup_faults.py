@@ -78,7 +78,8 @@ def refusal(work: Callable[[], Any], kind: type[SlipwayError] = SlipwayError) ->
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_in_the_middle_of_a_step(site: Site, lines: dict[str, int], step: str) -> None:
     with_earlier(site)
-    assert killed_at(site, step, max(1, lines[step] // 2)) == []
+    # How many blocks a dump arrives in, and so how many lines it runs, depends on what else the machine does.
+    assert killed_at(site, step, max(1, lines[step] // (6 if step == "dump" else 2))) == []
 
 
 def test_every_step_has_places_to_be_killed_at(lines: dict[str, int]) -> None:
