@@ -27,6 +27,11 @@ description:
     refuses and says which operations are done and which one may be done in part.
   - The table C(django_migrate_safe_journal) in the same database tells what each run did. It is made by the first run
     that changes something.
+  - A rehearsal needs the right CREATEDB for the role of the release. Without O(rehearsal_source) it needs pg_dump and
+    pg_restore of the server's major version on this host too.
+  - A rehearsal runs the Python code of migrations and of C(post_migrate). Their mail is thrown away, other databases of
+    the settings are read-only to them, and C(SLIPWAY_REHEARSAL) is set to V(1) for settings that want to leave queues,
+    caches and other services alone.
   - The signals C(pre_migrate) and C(post_migrate) are sent as by C(manage.py migrate).
 author:
   - slipway.django contributors (@slipway)
@@ -53,12 +58,15 @@ options:
     description:
       - V(planned) shows the plan, what would be refused included, and never changes anything.
         It fails where no plan can be trusted, when a migration stands half done or an index is INVALID.
+      - V(rehearsed) really runs the pending migrations, by the same code, on a copy that is dropped afterwards, and
+        then undoes them there. Each statement is measured. What was measured counts where it differs from the plan, and
+        RV(rehearsal) tells the difference. It fails when a migration fails. In check mode no copy is made.
       - V(applied) applies all migrations of the release that are not applied.
       - V(reversed) undoes exactly what O(run_id) applied, or what O(applied) lists, the last one first. It needs the
         release that applied them. Nothing is touched when one of them can't be undone, or when an applied migration
         outside of the set builds on one of them.
     type: str
-    choices: [planned, applied, reversed]
+    choices: [planned, rehearsed, applied, reversed]
     default: planned
   release_path:
     description: Directory of the release. It holds C(src), C(venv) and C(env).
@@ -102,6 +110,15 @@ options:
         and C(name) count.
     type: list
     elements: dict
+  rehearsal_source:
+    description:
+      - With O(state=rehearsed) the database on the same server to copy with its rows, such as one that a backup was
+        restored into. It must belong to the role of the release and have no session. It stays as it is.
+      - By default the copy has the schema of the live database and no rows but those of Django's own tables
+        C(django_migrations), C(django_content_type) and C(auth_permission). Locks and work are the same on it; times,
+        Python code and changes of rows say nothing then, and the plan's word for those stands.
+    type: str
+    default: ''
   lock_timeout_ms:
     description:
       - How long one try may wait for its locks. Readers and writers of the table wait for as long.
@@ -261,10 +278,97 @@ lines:
   type: list
   elements: str
 refused:
-  description: The migrations that are refused, by C(app.name). With O(state=planned) they are no failure.
+  description:
+    - The migrations that are refused, by C(app.name). With O(state=planned) and O(state=rehearsed) they are no failure.
+    - After a rehearsal as it was measured.
   returned: success, and when the plan is refused
   type: list
   elements: str
+rehearsal:
+  description: What the rehearsal has measured. Empty when there was none, in check mode too.
+  returned: success, and when a migration fails in the rehearsal
+  type: dict
+  contains:
+    source:
+      description: The database whose rows were there. Empty for a copy of the schema.
+      type: str
+    rows:
+      description: Whether the copy had the rows of a site.
+      type: bool
+    back:
+      description: Whether undoing led to the schema of before. Not set when it was not tried.
+      type: bool
+    why_not_back:
+      description: Why it did not, or was not tried.
+      type: str
+    migrations:
+      description: The migrations, each with its statements, and with what differs from the plan.
+      type: list
+      elements: dict
+      contains:
+        app:
+          description: Label of the app.
+          type: str
+        name:
+          description: Name of the migration.
+          type: str
+        ms:
+          description: Milliseconds on the copy.
+          type: int
+        estimate_ms:
+          description:
+            - The least and the most milliseconds that it may take on the live database, by the sizes of the tables.
+            - Not set when the copy has fewer than 100,000 rows in one of them.
+          type: list
+          elements: int
+        phase:
+          description: C(expand), C(contract) or C(unknown), as measured.
+          type: str
+        lock:
+          description: C(online), C(care), C(downtime), C(unknown) or C(fails), as measured.
+          type: str
+        planned_phase:
+          description: What the plan says.
+          type: str
+        planned_lock:
+          description: What the plan says.
+          type: str
+        differs:
+          description: Where the two differ, in words.
+          type: list
+          elements: str
+        breaks:
+          description: What old code can't live with, from the catalogs before and after.
+          type: list
+          elements: str
+        doubts:
+          description: What old code may notice.
+          type: list
+          elements: str
+        invalid_indexes:
+          description: INVALID indexes that it left.
+          type: list
+          elements: str
+        error:
+          description: Why it failed.
+          type: str
+        refused:
+          description: Whether it needs an entry in O(acknowledged), or must be repaired.
+          type: bool
+        status:
+          description: C(ready), C(acknowledged), C(refused) or C(fails).
+          type: str
+        statements:
+          description:
+            - Its statements in their order, those of the same text in a row together, with C(operation), C(sql),
+              C(times), C(ms), C(estimate_ms), C(lock), C(locks) (taken on what was there before), C(held) (blocking
+              ones at its end), C(work) and C(error).
+          type: list
+          elements: dict
+    table:
+      description: A line for each migration, with C(migration), C(ms), C(estimate_ms), C(rows) and C(status).
+      type: list
+      elements: dict
 applied:
   description: What this run applied or undid. Empty in check mode.
   returned: success, and after a failure in the middle
@@ -345,7 +449,7 @@ from ansible_collections.slipway.django.plugins.module_utils._polling import Sys
 from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["planned", "applied", "reversed"], "default": "planned"},
+    "state": {"type": "str", "choices": ["planned", "rehearsed", "applied", "reversed"], "default": "planned"},
     "release_path": {"type": "path", "required": True},
     "project_directory": {"type": "str", "default": "."},
     "settings": {"type": "str", "default": ""},
@@ -354,6 +458,7 @@ ARGUMENTS = {
     "acknowledged": {"type": "dict", "default": {}},
     "settled": {"type": "dict", "default": {}},
     "applied": {"type": "list", "elements": "dict"},
+    "rehearsal_source": {"type": "str", "default": ""},
     "lock_timeout_ms": {"type": "int", "default": 1000},
     "lock_budget": {"type": "int", "default": 60},
     "statement_timeout_ms": {"type": "int", "default": 60000},

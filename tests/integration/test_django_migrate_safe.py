@@ -14,130 +14,37 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.django.plugins.module_utils._migrations._bundle import bundle
-from ansible_collections.slipway.django.plugins.module_utils._migrations._launch import Means, ask, find_site
-from ansible_collections.slipway.django.plugins.module_utils._migrations._options import read_options
-from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 from ansible_collections.slipway.django.tests.integration.ansible_module import run_module
 from ansible_collections.slipway.django.tests.integration.django_site import (
     PASSWORD,
     SECRET_KEY,
     Cluster,
     DjangoSite,
-    running_cluster,
+)
+from ansible_collections.slipway.django.tests.integration.migrations_world import (
+    CONCURRENTLY,
+    NOTE,
+    NUMBER_INDEX,
+    RELEASE,
+    migrate,
+    names,
+    open_transaction,
+    raised,
+    refusal,
+    schema,
+    wait_until,
+    waits_for_lock,
 )
 
 pytestmark = pytest.mark.timeout(240)
-
-RELEASE = "0123456789ab-01234567"
-NOTE = 'migrations.AddField("order", "note", models.TextField(null=True)),'
-NUMBER_INDEX = 'models.Index(fields=["number"], name="number_idx")'
-CONCURRENTLY = f'postgres.AddIndexConcurrently("order", {NUMBER_INDEX}),'
-DEFAULTS: dict[str, Any] = {
-    "project_directory": ".",
-    "settings": "",
-    "database": "default",
-    "run_id": "r1",
-    "acknowledged": {},
-    "settled": {},
-    "applied": None,
-    "lock_timeout_ms": 300,
-    "lock_budget": 20,
-    "statement_timeout_ms": 60000,
-    "concurrent_timeout": 60,
-    "on_busy": "fail",
-    "busy_timeout": 30,
-    "timeout": 60,
-}
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    with running_cluster() as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def base(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database after the first deployment, with some orders: the template of the others."""
-    site = DjangoSite(tmp_path_factory.mktemp("base") / "releases" / RELEASE, cluster, cluster.create())
-    migrate(site, "applied", run_id="r0")
-    site.execute("INSERT INTO orders_order (number, state) SELECT n, 'new' FROM generate_series(1, 2000) AS n")
-    with cluster.connect(site.database) as connection:
-        connection.execute("ANALYZE")
-    return site.database
-
-
-@pytest.fixture
-def site(cluster: Cluster, base: str, tmp_path: Path) -> DjangoSite:
-    return DjangoSite(tmp_path / "shop" / "releases" / RELEASE, cluster, cluster.create(template=base))
-
-
-def migrate(site: DjangoSite, state: str, *, check: bool = False, **options: Any) -> dict[str, Any]:
-    """What the module does, without Ansible around it."""
-    values = {**DEFAULTS, **site.options(state, **options)}
-    found = find_site(values["release_path"], values["project_directory"], values["settings"])
-    request = read_options(values, found, check_mode=check, now=datetime.now(timezone.utc))
-    return ask(found, request, Means(bundle(), str(site.release.parent), SystemRunner(), values["timeout"]))
-
-
-def refusal(site: DjangoSite, state: str, **options: Any) -> SlipwayError:
-    with pytest.raises(SlipwayError) as caught:
-        migrate(site, state, **options)
-    return caught.value
-
-
-def names(result: dict[str, Any], key: str = "applied") -> list[str]:
-    return [f"{each['app']}.{each['name']}" for each in result[key]]
-
-
-def wait_until(condition: Callable[[], bool], *, within_s: float = 60) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
-@contextmanager
-def raised(flag: Path) -> Iterator[None]:
-    """The file is there until the end of the block, whatever happens in it: no migration may wait for ever."""
-    flag.touch()
-    try:
-        yield
-    finally:
-        flag.unlink()
-
-
-@contextmanager
-def open_transaction(site: DjangoSite, statement: str) -> Iterator[Any]:
-    """Somebody's transaction that holds its locks until the end of the block."""
-    with site.cluster.connect(site.database, user="shop") as connection, connection.transaction():
-        connection.execute("SET application_name = 'nightly report'")
-        connection.execute(statement.encode())
-        yield connection
-
-
-def schema(site: DjangoSite) -> list[tuple[Any, ...]]:
-    """All columns, indexes and constraints, and what Django has recorded: equal lists are equal databases."""
-    return site.query(
-        "SELECT attrelid::regclass::text, attname::text, atttypid::regtype::text || attnotnull FROM pg_attribute"
-        " JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 'public'::regnamespace AND attnum > 0"
-        " AND NOT attisdropped AND relname NOT LIKE 'django_migrate_safe_journal%'"
-        " UNION ALL SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
-        " WHERE connamespace = 'public'::regnamespace AND conrelid <> 0"
-        " AND conrelid::regclass::text <> 'django_migrate_safe_journal'"
-        " UNION ALL SELECT app, name, '' FROM django_migrations ORDER BY 1, 2, 3"
-    )
-
 
 # --- the pattern of check, apply, check, apply ---
 
@@ -629,12 +536,6 @@ def test_a_retry_begins_from_the_state_before_the_migration(site: DjangoSite) ->
 
     assert applied["applied"][0]["tries"] > 1
     assert "note" in site.columns()
-
-
-def waits_for_lock(site: DjangoSite) -> bool:
-    return bool(
-        site.query("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
-    )
 
 
 def test_a_spent_budget_names_the_blocker_without_its_literals(site: DjangoSite) -> None:

@@ -10,11 +10,14 @@ import zipfile
 from types import ModuleType
 from typing import Protocol, cast
 
-from ansible_collections.slipway.django.plugins.module_utils import _errors, _polling
+from ansible_collections.slipway.django.plugins.module_utils import _errors, _polling, _process
 from ansible_collections.slipway.django.plugins.module_utils._migrations import (
+    _contract,
     _judgement,
+    _measured,
     _plan,
     _protocol,
+    _rehearsal,
     _report,
     _rules,
     _sql,
@@ -22,47 +25,67 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations import 
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import (
     _applying,
     _blockers,
+    _catalog,
+    _copy,
     _database,
     _django,
     _facts,
     _journal,
     _locking,
     _main,
+    _notices,
     _observing,
     _record,
+    _rehearse,
     _respond,
     _run,
     _signals,
     _steps,
     _stepwise,
+    _tracing,
     _whole,
 )
+from ansible_collections.slipway.django.plugins.module_utils._postgres import _client, _create, _marks
+from ansible_collections.slipway.django.plugins.module_utils._postgres import _source as _postgres_source
 
 # All that the runner imports of this collection. A test holds the list against the imports.
 MODULES: tuple[ModuleType, ...] = (
     _errors,
     _polling,
+    _process,
+    _client,
+    _create,
+    _marks,
+    _postgres_source,
+    _contract,
     _judgement,
+    _measured,
     _plan,
     _protocol,
+    _rehearsal,
     _report,
     _rules,
     _sql,
     _applying,
     _blockers,
+    _catalog,
+    _copy,
     _database,
     _django,
     _facts,
     _journal,
     _locking,
     _main,
+    _notices,
     _observing,
     _record,
+    _rehearse,
     _respond,
     _run,
     _signals,
     _stepwise,
     _steps,
+    _tracing,
     _whole,
 )
 _START = f"from {_main.__name__} import main\n\nmain()\n"

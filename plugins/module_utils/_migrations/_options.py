@@ -12,7 +12,8 @@ from typing import Any
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
 from ansible_collections.slipway.django.plugins.module_utils._migrations._launch import Site
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import split_key
-from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import REVERSED, Request
+from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import REHEARSED, REVERSED, Request
+from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import require_name
 
 # The least that makes sense; 0 means "no limit" to PostgreSQL, and that is never meant here.
 _LEAST = {
@@ -54,7 +55,17 @@ def read_options(options: Mapping[str, Any], site: Site, *, check_mode: bool, no
         acknowledged=_reasons("acknowledged", options),
         settled=_reasons("settled", options),
         undo=undo,
+        rehearsal_source=_source(options),
     )
+
+
+def _source(options: Mapping[str, Any]) -> str:
+    source = str(options["rehearsal_source"])
+    if source:
+        require_name("rehearsal_source", source)
+        if options["state"] != REHEARSED:
+            raise InvalidOption("rehearsal_source", source, "nothing, unless state is rehearsed")
+    return source
 
 
 def _reasons(option: str, options: Mapping[str, Any]) -> dict[str, str]:

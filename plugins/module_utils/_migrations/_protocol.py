@@ -20,6 +20,7 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Slip
 PROTOCOL = 1
 
 PLANNED = "planned"
+REHEARSED = "rehearsed"
 APPLIED = "applied"
 REVERSED = "reversed"
 
@@ -30,6 +31,7 @@ class Request:
 
     :param project: directory that holds ``manage.py``.
     :param undo: migrations (``app.name``) to undo; None: those that ``run_id`` applied.
+    :param rehearsal_source: database whose copy is rehearsed on; empty: the schema of the live one.
     """
 
     state: str
@@ -48,6 +50,7 @@ class Request:
     acknowledged: Mapping[str, str] = field(default_factory=dict)
     settled: Mapping[str, str] = field(default_factory=dict)
     undo: tuple[str, ...] | None = None
+    rehearsal_source: str = ""
 
     def to_json(self) -> str:
         return json.dumps({"protocol": PROTOCOL, **asdict(self)})

@@ -104,6 +104,13 @@ def is_concurrent(statement: str) -> bool:
     )
 
 
+def needs_autocommit(statement: str) -> bool:
+    """True for statements that PostgreSQL refuses in a transaction."""
+    pattern = r"""\s*(?:VACUUM|ALTER\s+SYSTEM|(?:CREATE|DROP)\s+(?:DATABASE|TABLESPACE)|CLUSTER\s*;?\s*\Z
+    |REINDEX\s+(?:\([^)]*\)\s*)?(?:DATABASE|SYSTEM|SCHEMA)|ALTER\s+TABLE\b.*\bDETACH\s+PARTITION\b.*\bCONCURRENTLY)"""
+    return is_concurrent(statement) or re.match(pattern, mask(statement), re.I | re.X | re.S) is not None
+
+
 def actions(statement: str) -> tuple[str, ...]:
     """Return what a statement of Django's schema editor does, ``unknown`` for what is not on the list.
 

@@ -16,6 +16,7 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Comm
 from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _properties as properties
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Client, Connection
+from ansible_collections.slipway.django.plugins.module_utils._postgres._create import create_statement
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import Manifest
 from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import (
     VERIFIED,
@@ -27,7 +28,6 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._progress
 from ansible_collections.slipway.django.plugins.module_utils._postgres._session import Session
 from ansible_collections.slipway.django.plugins.module_utils._postgres._snapshot import differences
 from ansible_collections.slipway.django.plugins.module_utils._postgres._source import Database, quote_name, quote_text
-from ansible_collections.slipway.django.plugins.module_utils._postgres._verify import create_statement
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
 
 _LOOK_EVERY_S: Final = 1.0

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final
+from typing import Final
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import CommandFailed, SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Client, Connection
+from ansible_collections.slipway.django.plugins.module_utils._postgres._create import create_statement
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import Manifest
 from ansible_collections.slipway.django.plugins.module_utils._postgres._snapshot import (
     Asked,
@@ -146,22 +147,6 @@ def throw_away_name(owner: str) -> str:
     """Return the name of the database in which a backup is tried."""
     backup = owner.rpartition("/")[2]
     return _THROW_AWAY + "".join(character if character.isalnum() else "_" for character in backup.lower())
-
-
-def create_statement(name: str, row: Mapping[str, Any]) -> str:
-    """Return the statement that makes an empty database with the encoding and locale of another's row."""
-    parts = [
-        f"CREATE DATABASE {quote_name(name)} TEMPLATE template0 CONNECTION LIMIT 5",
-        f"ENCODING {quote_text(row['encoding_name'])}",
-        f"LC_COLLATE {quote_text(row['datcollate'])} LC_CTYPE {quote_text(row['datctype'])}",
-    ]
-    # Columns of pg_database that came with versions 15 and 17.
-    locale = row.get("datlocale") or row.get("daticulocale")
-    if row.get("datlocprovider") == "i" and locale:
-        parts.append(f"LOCALE_PROVIDER icu ICU_LOCALE {quote_text(locale)}")
-    elif row.get("datlocprovider") == "b" and locale:
-        parts.append(f"LOCALE_PROVIDER builtin BUILTIN_LOCALE {quote_text(locale)}")
-    return " ".join(parts)
 
 
 def drop_leftovers(database: Database, directory: str, ids: Iterable[str]) -> list[str]:

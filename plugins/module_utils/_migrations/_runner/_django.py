@@ -13,6 +13,7 @@ MISSING = ""
 try:
     import django
     from django.apps import apps
+    from django.conf import settings
     from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
     from django.db import Error, connections
     from django.db.backends.signals import connection_created
@@ -47,4 +48,5 @@ __all__ = [
     "emit_post_migrate_signal",
     "emit_pre_migrate_signal",
     "module_has_submodule",
+    "settings",
 ]

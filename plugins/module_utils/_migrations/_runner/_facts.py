@@ -9,7 +9,7 @@ may send statements past the editor.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Field, Migration, Operation, Table
@@ -46,9 +46,9 @@ FROM pg_class WHERE oid = to_regclass(%s)
 class Tables:
     """The tables that were in the database before the run, looked up once each, under all names they get."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, known: Mapping[str, Table] | None = None) -> None:
         self._connection = connection
-        self._known: dict[str, Table | None] = {}
+        self._known: dict[str, Table | None] = dict(known or {})
 
     def get(self, name: str) -> Table | None:
         """Return the table, None when there is none of this name."""
@@ -78,9 +78,15 @@ def collect(connection: Any, plan: Sequence[Any], state: Any) -> list[Migration]
     return [_migration(connection, tables, each, state, backwards=False) for each in plan]
 
 
-def collect_undoing(connection: Any, plan: Sequence[Any], states: Any) -> list[Migration]:
-    """Return the facts about undoing each migration; ``states`` has the state before each of them."""
-    tables = Tables(connection)
+def collect_undoing(
+    connection: Any, plan: Sequence[Any], states: Any, known: Mapping[str, Table] | None = None
+) -> list[Migration]:
+    """Return the facts about undoing each migration.
+
+    :param states: the state before each of them.
+    :param known: tables that are not to be looked up.
+    """
+    tables = Tables(connection, known)
     return [_migration(connection, tables, each, states[each], backwards=True) for each in plan]
 
 

@@ -11,6 +11,7 @@ import traceback
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import (
+    REHEARSED,
     Request,
     answer_of,
     answer_of_error,
@@ -64,6 +65,9 @@ def _set_up(request: Request) -> None:
     # In place of the runner's own directory.
     sys.path[0] = request.project
     os.environ["DJANGO_SETTINGS_MODULE"] = request.settings
+    if request.state == REHEARSED:
+        # For settings that want to leave queues and caches alone.
+        os.environ["SLIPWAY_REHEARSAL"] = "1"
     if dj.MISSING:
         raise SlipwayError(
             f"the release's virtual environment has no Django that can be used: {dj.MISSING}",
@@ -78,6 +82,8 @@ def _set_up(request: Request) -> None:
             untouched="Nothing was changed",
             remedy="Run `manage.py check` in the release with its environment; the end of its output is in stderr",
         ) from error
+    if request.state == REHEARSED:
+        dj.settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 
 
 if __name__ == "__main__":

@@ -15,9 +15,12 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._plan i
 from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import (
     APPLIED,
     PLANNED,
+    REHEARSED,
     REVERSED,
     Request,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._rehearsal import as_dict
+from ansible_collections.slipway.django.plugins.module_utils._migrations._rehearsal import lines as rehearsal_lines
 from ansible_collections.slipway.django.plugins.module_utils._migrations._report import (
     heads_text,
     lines,
@@ -51,6 +54,10 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     observe_undoing,
     states_before,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._rehearse import (
+    refuse_failure,
+    rehearse,
+)
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._run import Budget, Run
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._signals import (
     register,
@@ -58,8 +65,10 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     send_before,
 )
 from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
+from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 
 _NOTHING = "Nothing was changed"
+_READS_ONLY = (PLANNED, REHEARSED)
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ def respond(request: Request, clock: Clock) -> dict[str, Any]:
     result = _result(request, seen, plan)
     result["busy"] = _busy(desk)
     _refuse(request, seen, plan, result)
+    if request.state == REHEARSED and plan and not request.check_mode:
+        _rehearse(desk, seen, plan, result)
     if result["changed"] and not request.check_mode:
         run = _run(desk, seen)
         _change(run, seen)
@@ -96,6 +107,26 @@ def respond(request: Request, clock: Clock) -> dict[str, Any]:
         _verify(run, seen, result)
     result["run_applied"] = [{"app": app, "name": name} for app, name in desk.journal.applied_by_run(request.run_id)]
     return result
+
+
+def _rehearse(desk: Desk, seen: Observation, plan: Sequence[Judged], result: dict[str, Any]) -> None:
+    """Run the plan on a copy. What was measured takes the place of what the plan claimed."""
+    # Of the copy alone: the connection to the live database is closed before it leads there.
+    desk.session.read_only = False
+    try:
+        rehearsal = rehearse(_context(desk, seen), plan, first=seen.first, runner=SystemRunner())
+    except dj.Error as error:
+        raise SlipwayError(f"the rehearsal failed: {error_text(error)}", untouched=_NOTHING) from error
+    finally:
+        desk.session.read_only = True
+    result["rehearsal"] = as_dict(rehearsal)
+    result["lines"] = rehearsal_lines(rehearsal)
+    result["refused"] = [each.measured.key for each in rehearsal.findings if each.refused]
+    try:
+        refuse_failure(rehearsal)
+    except SlipwayError as error:
+        error.facts.update(result)
+        raise
 
 
 def _open(request: Request, clock: Clock) -> Desk:
@@ -123,6 +154,10 @@ def _run(desk: Desk, seen: Observation) -> Run:
     """From here on the session may write."""
     desk.session.read_only = False
     configure_session(desk.work, desk.session)
+    return _context(desk, seen)
+
+
+def _context(desk: Desk, seen: Observation) -> Run:
     interval_s = min(0.25, desk.request.lock_timeout_ms / 5000)
     return Run(
         request=desk.request,
@@ -174,13 +209,14 @@ def _result(request: Request, seen: Observation, plan: Sequence[Judged]) -> dict
     return {
         "state": request.state,
         "run_id": request.run_id,
-        "changed": bool(reason) and request.state != PLANNED,
+        "changed": bool(reason) and request.state not in _READS_ONLY,
         "pending": len(plan),
         "reason": reason or _idle_reason(request, seen),
         "plan": plan_as_list(plan),
         "lines": lines(plan),
         "sql": sql_text(plan),
         "refused": [each.migration.key for each in plan if each.refused],
+        "rehearsal": None,
         "applied": [],
         "before": dict(seen.heads),
         "after": dict(seen.after),
@@ -241,7 +277,7 @@ def _refuse(request: Request, seen: Observation, plan: Sequence[Judged], result:
             remedy="Remove each with DROP INDEX CONCURRENTLY, or repair it with REINDEX INDEX CONCURRENTLY",
             facts=unchanged,
         )
-    if result["refused"] and request.state != PLANNED:
+    if result["refused"] and request.state not in _READS_ONLY:
         raise Refused(
             f"refused: {refusal_text(plan)}",
             untouched=f"{_NOTHING}, not by the other migrations of the plan either",

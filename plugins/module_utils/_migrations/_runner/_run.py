@@ -54,12 +54,14 @@ class Progress:
 
     :param step: the operation that was begun last.
     :param operations: how many operations are done.
+    :param deferred: what runs now is what Django leaves for the end of a migration.
     :param statements: how many statements of the begun operation have taken effect.
     :param doubtful: a statement was sent that leaves something behind also when it fails.
     :param waited_s: the time of tries without a lock, with the pauses after them.
     """
 
     step: Step | None = None
+    deferred: bool = False
     python_ran: bool = False
     operations: int = 0
     statements: int = 0

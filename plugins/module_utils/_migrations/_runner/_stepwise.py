@@ -58,6 +58,7 @@ def _run_deferred(context: Run, migration: Any, editor: Any, backwards: bool) ->
     if not editor.deferred_sql:
         return
     step = Step(len(migration.operations), _Deferred(), None, None, backwards)
+    context.progress.deferred = True
     with _journalled(context, migration, step):
         while editor.deferred_sql:
             editor.execute(editor.deferred_sql.pop(0), None)

@@ -24,6 +24,7 @@ def run_whole(context: Run, migration: Any, state: Any, *, backwards: bool) -> t
     while True:
         began = context.clock.monotonic()
         progress.tries += 1
+        progress.deferred = False
         context.watcher.begin(backend_pid(context.work))
         try:
             # A failed try has led its state along: without a clone the next one fails with a KeyError.
@@ -47,5 +48,6 @@ def _transaction(context: Run, migration: Any, state: Any, backwards: bool, bega
             for step in steps(migration, state, backwards=backwards):
                 context.progress.begin(step)
                 run(step, migration, editor)
+            context.progress.deferred = True
         record(context, migration, backwards=backwards, ms=context.now_ms(began))
     return state

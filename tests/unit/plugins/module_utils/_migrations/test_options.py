@@ -24,6 +24,7 @@ def options(**changed: Any) -> dict[str, Any]:
         "acknowledged": {},
         "settled": {},
         "applied": None,
+        "rehearsal_source": "",
         "lock_timeout_ms": 1000,
         "lock_budget": 60,
         "statement_timeout_ms": 60000,
@@ -85,6 +86,17 @@ def test_an_empty_list_to_undo_is_not_the_same_as_none() -> None:
         (
             {"state": "reversed", "applied": [{"name": "0002_note"}]},
             "applied: ['name'] is not accepted, expected entries with app and name. Nothing was changed.",
+        ),
+        (
+            {"rehearsal_source": "shop_restored"},
+            "rehearsal_source: 'shop_restored' is not accepted, expected nothing, unless state is rehearsed.",
+        ),
+        (
+            {"state": "rehearsed", "rehearsal_source": "host=elsewhere"},
+            (
+                "rehearsal_source: 'host=elsewhere' is not accepted, expected the name of a database, at most 63 bytes,"
+                " without = and ://."
+            ),
         ),
         (
             {"state": "reversed", "run_id": ""},

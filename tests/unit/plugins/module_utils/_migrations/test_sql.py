@@ -10,6 +10,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._sql im
     is_concurrent,
     mask,
     mask_detail,
+    needs_autocommit,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,3 +111,21 @@ def test_values_of_rows_are_masked_in_details(detail: str, expected: str) -> Non
 )
 def test_is_concurrent(statement: str, expected: bool) -> None:
     assert is_concurrent(statement) is expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("VACUUM (FULL) t", True),
+        ("create index concurrently i on t (a)", True),
+        ("ALTER TABLE p DETACH PARTITION c CONCURRENTLY", True),
+        ("REINDEX DATABASE shop", True),
+        ("CLUSTER", True),
+        ("CLUSTER t USING i", False),
+        ("REINDEX TABLE t", False),
+        ("ALTER TABLE p DETACH PARTITION c", False),
+        ("INSERT INTO t VALUES ('VACUUM')", False),
+    ],
+)
+def test_needs_autocommit(statement: str, expected: bool) -> None:
+    assert needs_autocommit(statement) is expected

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection
+from ansible_collections.slipway.django.plugins.module_utils._postgres._create import create_statement
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import read_all
 from ansible_collections.slipway.django.plugins.module_utils._postgres._source import Database
 from ansible_collections.slipway.django.plugins.module_utils._postgres._verify import (
     Unrestorable,
-    create_statement,
     drop_leftovers,
     throw_away_name,
 )

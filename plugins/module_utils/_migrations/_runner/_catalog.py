@@ -1,0 +1,87 @@
+# Copyright (c) 2026 slipway.django contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the catalogs of a database say: its schema as code can notice it, and how large its tables are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.slipway.django.plugins.module_utils._migrations._contract import (
+    Catalog,
+    Column,
+    Relation,
+    Rule,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Table
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import rows
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._journal import TABLE as JOURNAL
+
+# Schemas that hold what is the site's; the journal is ours.
+_OURS = f"""relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')
+  AND NOT starts_with(relname::text, '{JOURNAL}')"""
+_COLUMNS = f"""
+SELECT c.oid::bigint, c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       a.atthasdef OR a.attidentity <> '' OR a.attgenerated <> ''
+FROM pg_class AS c LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
+"""
+# Their names and whether they are validated make no difference to code.
+_CONSTRAINTS = f"""
+SELECT conrelid::bigint, regexp_replace(pg_get_constraintdef(k.oid), ' NOT VALID$', ''), coalesce(conkey, '{{}}')
+FROM pg_constraint AS k JOIN pg_class ON pg_class.oid = conrelid WHERE contype IN ('c', 'f', 'x') AND {_OURS}
+"""
+_INDEXES = f"""
+SELECT indrelid::bigint, indisunique, string_to_array(indkey::text, ' ')::int[],
+       ARRAY(SELECT pg_get_indexdef(indexrelid, n, true) FROM generate_series(1, indnkeyatts) AS n),
+       coalesce(pg_get_expr(indpred, indrelid), '')
+FROM pg_index JOIN pg_class ON pg_class.oid = indrelid WHERE indisvalid AND {_OURS}
+"""
+_TRIGGERS = f"""
+SELECT tgrelid::bigint, pg_get_triggerdef(t.oid) FROM pg_trigger AS t JOIN pg_class ON pg_class.oid = tgrelid
+WHERE NOT tgisinternal AND {_OURS}
+"""
+_ENUMS = """
+SELECT typname, array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_type JOIN pg_enum ON enumtypid = pg_type.oid
+GROUP BY typname
+"""
+_SIZES = f"""
+SELECT relname, CASE WHEN pg_relation_size(oid) = 0 THEN 0 WHEN reltuples > 0 THEN reltuples::bigint END,
+       pg_table_size(oid)
+FROM pg_class WHERE relkind IN ('r', 'm') AND {_OURS}
+"""
+
+
+def read_catalog(connection: Any) -> Catalog:
+    """Return the schema as it is now."""
+    relations: dict[int, Relation] = {}
+    for oid, name, number, *column in rows(connection, _COLUMNS):
+        relation = relations.setdefault(oid, Relation(name, {}))
+        if number is not None:
+            columns = dict(relation.columns)
+            columns[number] = Column(*column)
+            relations[oid] = Relation(name, columns)
+    rules = {Rule(oid, text, tuple(key)) for oid, text, key in rows(connection, _CONSTRAINTS, ())}
+    indexes = set()
+    for oid, unique, key, parts, condition in rows(connection, _INDEXES):
+        text = f"({', '.join(parts)}){f' WHERE {condition}' if condition else ''}"
+        columns_of = tuple(number for number in key if number)
+        indexes.add(Rule(oid, text, columns_of))
+        if unique:
+            rules.add(Rule(oid, f"UNIQUE {text}", columns_of))
+    return Catalog(
+        relations,
+        frozenset(rules),
+        frozenset(indexes),
+        frozenset(Rule(oid, text, ()) for oid, text in rows(connection, _TRIGGERS, ())),
+        {name: tuple(labels) for name, labels in rows(connection, _ENUMS)},
+    )
+
+
+def read_sizes(connection: Any) -> dict[str, Table]:
+    """Return the tables with their estimated rows and bytes; of two with one name the larger."""
+    found: dict[str, Table] = {}
+    for name, count, size in rows(connection, _SIZES):
+        if name not in found or size > (found[name].bytes or 0):
+            found[name] = Table(name, count, size)
+    return found
