@@ -24,7 +24,9 @@ description:
     random length, until O(lock_budget) is spent. There is no last try without a limit. The failure names the sessions
     that held the lock.
   - Of a migration with C(atomic = False) each operation runs once. When its run ends in the middle, the next run
-    refuses and says which operations are done and which one may be done in part.
+    continues where the journal and the catalogs leave no doubt, between two operations or in the build of an index, and
+    removes an INVALID index that it had left. Else it refuses and says which operations are done and which one may be
+    done in part.
   - The table C(django_migrate_safe_journal) in the same database tells what each run did. It is made by the first run
     that changes something.
   - A rehearsal needs the right CREATEDB for the role of the release. Without O(rehearsal_source) it needs pg_dump and
@@ -121,7 +123,8 @@ options:
     default: ''
   lock_timeout_ms:
     description:
-      - How long one try may wait for its locks. Readers and writers of the table wait for as long.
+      - How long one try may wait for its locks at most. Readers and writers of the table wait for as long. The first
+        try waits for a quarter of it, the second for a half.
       - It must be longer than the longest usual transaction on the table, else no try succeeds.
     type: int
     default: 1000
@@ -129,6 +132,27 @@ options:
     description: Seconds that the run may spend on tries without success and on the pauses after them.
     type: int
     default: 60
+  stall_budget:
+    description:
+      - Seconds of O(lock_budget) in which others may have waited behind a try that got no lock, all tries together.
+    type: int
+    default: 10
+  long_transaction:
+    description:
+      - Seconds from which on a transaction is long. One that holds a lock on a table of the migration is waited for
+        before the first try, for at most half of O(lock_budget), without asking for the lock, so that nobody waits
+        behind it.
+      - Of other roles' transactions the age is visible to members of C(pg_read_all_stats) only. The others are met by
+        the tries.
+    type: int
+    default: 10
+  tripwire_rows:
+    description:
+      - A statement that begins to write anew, to check or to index a table with more rows than this, or with more than
+        64 MiB, under a lock that others wait for, is cancelled at once, unless the plan has said so or the migration is
+        O(acknowledged). Undoing and the first migrations of a database are not.
+    type: int
+    default: 100000
   statement_timeout_ms:
     description: How long one statement may take; V(0) is no limit. It ends the migration, it is not tried again.
     type: int
@@ -154,6 +178,9 @@ options:
     description: Seconds after which the runner is killed. What is atomic is rolled back by the server then.
     type: int
     default: 7200
+  progress_file:
+    description: A file that says how far the work is, written at most once a second. Another program may read it.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -414,8 +441,17 @@ invalid_indexes:
   type: list
   elements: str
 half_done:
-  description: Migrations without a transaction that stand half in the database, with the operations that are done.
+  description:
+    - Migrations without a transaction that stand half in the database, with the operations that are done, and where
+      they continue by themselves if they do (C(continues_at)).
   returned: success, and when the plan is refused
+  type: list
+  elements: dict
+long_transactions:
+  description:
+    - Transactions older than O(long_transaction) that hold a lock on a table of the plan, with process, user,
+      application, age and the beginning of their statement, as seen before the run.
+  returned: success
   type: list
   elements: dict
 busy:
@@ -461,11 +497,15 @@ ARGUMENTS = {
     "rehearsal_source": {"type": "str", "default": ""},
     "lock_timeout_ms": {"type": "int", "default": 1000},
     "lock_budget": {"type": "int", "default": 60},
+    "stall_budget": {"type": "int", "default": 10},
+    "long_transaction": {"type": "int", "default": 10},
+    "tripwire_rows": {"type": "int", "default": 100000},
     "statement_timeout_ms": {"type": "int", "default": 60000},
     "concurrent_timeout": {"type": "int", "default": 3600},
     "on_busy": {"type": "str", "choices": ["fail", "wait"], "default": "fail"},
     "busy_timeout": {"type": "int", "default": 300},
     "timeout": {"type": "int", "default": 7200},
+    "progress_file": {"type": "path"},
 }
 
 

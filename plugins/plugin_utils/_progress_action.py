@@ -69,7 +69,10 @@ class Lines:
         return text
 
 
-def own_result(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+LEAVES = "What it leaves looks like no backup and like no restored database. Run it again: it removes what is left of this one."
+
+
+def own_result(data: Mapping[str, Any], name: str, leaves: str = LEAVES) -> dict[str, Any]:
     """Return the module's result as it would be without a job, or a failure when the job ended without one."""
     result = dict(data)
     about_job = {
@@ -85,10 +88,7 @@ def own_result(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {
         "failed": True,
         "changed": False,
-        "msg": (
-            f"{name} ended without a result: {_why(result)}. What it leaves looks like no backup and like no restored "
-            "database. Run it again: it removes what is left of this one."
-        ),
+        "msg": f"{name} ended without a result: {_why(result)}. {leaves}",
         "job": about_job,
         "job_output": str(result.get("data") or result.get("outdata") or "")[-2000:],
         "job_stderr": str(result.get("stderr") or "")[-2000:],
@@ -150,6 +150,8 @@ class ProgressAction(ActionBase):
     # The module's name, and the limit that it has when the task gives none.
     MODULE = ""
     TIMEOUT_S = 3600.0
+    # What is there after a job that was killed, and what to do.
+    LEAVES = LEAVES
     # Options that must not lie in a file.
     SECRETS: tuple[str, ...] = ()
 
@@ -228,7 +230,7 @@ class ProgressAction(ActionBase):
                     return {"failed": True, "msg": f"{self.MODULE} was interrupted"}
                 raise
         watch.tidy()
-        return own_result(data, self.MODULE)
+        return own_result(data, self.MODULE, self.LEAVES)
 
     def on_host(self, module: str, arguments: Mapping[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Run one of Ansible's own modules."""

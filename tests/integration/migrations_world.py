@@ -35,6 +35,10 @@ DEFAULTS: dict[str, Any] = {
     "rehearsal_source": "",
     "lock_timeout_ms": 300,
     "lock_budget": 20,
+    "stall_budget": 20,
+    "long_transaction": 10,
+    "tripwire_rows": 100000,
+    "progress_file": None,
     "statement_timeout_ms": 60000,
     "concurrent_timeout": 60,
     "on_busy": "fail",
@@ -104,3 +108,15 @@ def waits_for_lock(site: DjangoSite) -> bool:
     return bool(
         site.query("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
     )
+
+
+def runner_of(site: DjangoSite) -> int | None:
+    """The process that runs the site's runner now."""
+    python = str(site.release / "venv" / "bin" / "python").encode()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().split(b"\0")[0] == python:
+                return int(entry.name)
+        except OSError:
+            continue
+    return None

@@ -24,6 +24,7 @@ from ansible_collections.slipway.django.tests.integration.migrations_world impor
     open_transaction,
     raised,
     refusal,
+    runner_of,
     schema,
     wait_until,
 )
@@ -334,17 +335,6 @@ def test_a_killed_rehearsal_is_tidied_up_by_the_next(site: DjangoSite, tmp_path:
     migrate(site, "rehearsed")
 
     assert databases(site) == beside
-
-
-def runner_of(site: DjangoSite) -> int | None:
-    python = str(site.release / "venv" / "bin" / "python").encode()
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().split(b"\0")[0] == python:
-                return int(entry.name)
-        except OSError:
-            continue
-    return None
 
 
 def test_a_database_without_our_mark_is_never_dropped(site: DjangoSite, cluster: Cluster) -> None:

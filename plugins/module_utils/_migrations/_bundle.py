@@ -19,6 +19,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations import 
     _protocol,
     _rehearsal,
     _report,
+    _resuming,
     _rules,
     _sql,
 )
@@ -30,6 +31,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     _database,
     _django,
     _facts,
+    _indexes,
     _journal,
     _locking,
     _main,
@@ -43,9 +45,10 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     _steps,
     _stepwise,
     _tracing,
+    _tripwire,
     _whole,
 )
-from ansible_collections.slipway.django.plugins.module_utils._postgres import _client, _create, _marks
+from ansible_collections.slipway.django.plugins.module_utils._postgres import _client, _create, _marks, _progress
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _source as _postgres_source
 
 # All that the runner imports of this collection. A test holds the list against the imports.
@@ -56,6 +59,7 @@ MODULES: tuple[ModuleType, ...] = (
     _client,
     _create,
     _marks,
+    _progress,
     _postgres_source,
     _contract,
     _judgement,
@@ -64,6 +68,7 @@ MODULES: tuple[ModuleType, ...] = (
     _protocol,
     _rehearsal,
     _report,
+    _resuming,
     _rules,
     _sql,
     _applying,
@@ -73,6 +78,7 @@ MODULES: tuple[ModuleType, ...] = (
     _database,
     _django,
     _facts,
+    _indexes,
     _journal,
     _locking,
     _main,
@@ -86,6 +92,7 @@ MODULES: tuple[ModuleType, ...] = (
     _stepwise,
     _steps,
     _tracing,
+    _tripwire,
     _whole,
 )
 _START = f"from {_main.__name__} import main\n\nmain()\n"

@@ -19,6 +19,9 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._marks im
 _LEAST = {
     "lock_timeout_ms": 10,
     "lock_budget": 0,
+    "stall_budget": 1,
+    "long_transaction": 1,
+    "tripwire_rows": 1,
     "statement_timeout_ms": 0,
     "concurrent_timeout": 1,
     "busy_timeout": 0,
@@ -56,6 +59,10 @@ def read_options(options: Mapping[str, Any], site: Site, *, check_mode: bool, no
         settled=_reasons("settled", options),
         undo=undo,
         rehearsal_source=_source(options),
+        stall_budget_s=options["stall_budget"],
+        long_transaction_s=options["long_transaction"],
+        tripwire_rows=options["tripwire_rows"],
+        progress_file=options["progress_file"],
     )
 
 

@@ -31,6 +31,10 @@ class Request:
 
     :param project: directory that holds ``manage.py``.
     :param undo: migrations (``app.name``) to undo; None: those that ``run_id`` applied.
+    :param stall_budget_s: how long others may have waited behind the tries of this run, all together.
+    :param long_transaction_s: age from which a transaction is waited for before a lock is asked for.
+    :param tripwire_rows: from how many rows on work that nobody foresaw is ended.
+    :param progress_file: where to say how far the run is.
     :param rehearsal_source: database whose copy is rehearsed on; empty: the schema of the live one.
     """
 
@@ -51,6 +55,10 @@ class Request:
     settled: Mapping[str, str] = field(default_factory=dict)
     undo: tuple[str, ...] | None = None
     rehearsal_source: str = ""
+    stall_budget_s: float = 10
+    long_transaction_s: float = 10
+    tripwire_rows: int = 100_000
+    progress_file: str | None = None
 
     def to_json(self) -> str:
         return json.dumps({"protocol": PROTOCOL, **asdict(self)})

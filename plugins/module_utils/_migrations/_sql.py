@@ -104,6 +104,19 @@ def is_concurrent(statement: str) -> bool:
     )
 
 
+def created_index(statement: str) -> str | None:
+    """Return the name of the index that a CREATE INDEX CONCURRENTLY makes, None for all else and without a name."""
+    match = re.match(
+        r"""\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?
+        (?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>(?!ON\b)\w+))\s+ON\b""",
+        mask(statement),
+        re.I | re.X,
+    )
+    if match is None:
+        return None
+    return match["quoted"].replace('""', '"') if match["quoted"] else match["plain"].lower()
+
+
 def needs_autocommit(statement: str) -> bool:
     """True for statements that PostgreSQL refuses in a transaction."""
     pattern = r"""\s*(?:VACUUM|ALTER\s+SYSTEM|(?:CREATE|DROP)\s+(?:DATABASE|TABLESPACE)|CLUSTER\s*;?\s*\Z

@@ -36,12 +36,13 @@ class Progress:
     """Tells how far the work is, at most once a second within a phase; says nothing when ``path`` is None.
 
     It never stops the work that it tells about: a file that can't be written is not written. The file names this
-    process, for whoever has to end it.
+    process, or the one that it works for, for whoever has to end it.
     """
 
-    def __init__(self, path: str | None, clock: Clock) -> None:
+    def __init__(self, path: str | None, clock: Clock, pid: int | None = None) -> None:
         self._path = path
         self._clock = clock
+        self._pid = pid or os.getpid()
         self._phase: str | None = None
         self._next = 0.0
         self.tell("begins", unit="")
@@ -54,7 +55,7 @@ class Progress:
         self._phase, self._next = phase, now + _INTERVAL_S
         with contextlib.suppress(OSError):
             step = asdict(Step(phase, done, total, unit, text))
-            _replace(self._path, json.dumps({**step, "pid": os.getpid()}).encode("utf-8"))
+            _replace(self._path, json.dumps({**step, "pid": self._pid}).encode("utf-8"))
 
 
 def _replace(path: str, data: bytes) -> None:

@@ -50,16 +50,27 @@ def undo_all(context: Run, plan: Sequence[Any], states: Any) -> None:
 
 
 def _one(context: Run, migration: Any, state: Any, *, backwards: bool) -> Any:
-    context.progress = Progress()
+    key = f"{migration.app_label}.{migration.name}"
+    context.progress = Progress(start=0 if backwards else context.resume.get(key, 0))
+    context.tell(f"{key} begins", unit="")
     try:
         check_run_held(context.lock)
-        if migration.atomic:
-            after, ms = run_whole(context, migration, state, backwards=backwards)
-        else:
-            after, ms = run_stepwise(context, migration, state, backwards=backwards)
+        context.wait_for_long_transactions(migration)
+        return _ended(context, migration, *_run(context, migration, state, backwards))
     except Exception as error:
         # Code of the site runs here and may raise anything; no failure goes without its account.
         raise _account(context, migration, error, backwards) from error
+
+
+def _run(context: Run, migration: Any, state: Any, backwards: bool) -> tuple[Any, int]:
+    with contextlib.ExitStack() as stack:
+        if context.guard is not None and not backwards:
+            stack.enter_context(context.guard.over(context.judged(migration)))
+        way = run_whole if migration.atomic else run_stepwise
+        return way(context, migration, state, backwards=backwards)
+
+
+def _ended(context: Run, migration: Any, after: Any, ms: int) -> Any:
     progress = context.progress
     waited_ms = round(progress.waited_s * 1000)
     context.applied.append(Applied(migration.app_label, migration.name, ms, progress.tries, waited_ms))

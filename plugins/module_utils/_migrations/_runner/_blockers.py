@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,24 @@ _BLOCKERS = """
 SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(backend_type, ''), coalesce(state, ''),
        extract(epoch FROM clock_timestamp() - xact_start)::float, coalesce(query, '')
 FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%s)) ORDER BY xact_start
+"""
+
+
+_LONG = """
+SELECT DISTINCT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(backend_type, ''),
+       coalesce(state, ''), extract(epoch FROM clock_timestamp() - xact_start)::float AS age, coalesce(query, '')
+FROM pg_locks JOIN pg_stat_activity AS activity USING (pid)
+WHERE locktype = 'relation' AND granted AND pid <> pg_backend_pid() AND datname = current_database()
+  AND relation = ANY (ARRAY(SELECT to_regclass(quote_ident(name)) FROM unnest(%s::text[]) AS name))
+  AND xact_start < clock_timestamp() - make_interval(secs => %s)
+ORDER BY age DESC
+"""
+_BUILD = """
+SELECT phase, CASE WHEN blocks_total > 0 THEN 'blocks' WHEN tuples_total > 0 THEN 'rows' ELSE 'transactions' END,
+       CASE WHEN blocks_total > 0 THEN blocks_done WHEN tuples_total > 0 THEN tuples_done ELSE lockers_done END,
+       CASE WHEN blocks_total > 0 THEN blocks_total WHEN tuples_total > 0 THEN tuples_total ELSE lockers_total END,
+       coalesce(index_relid::regclass::text, ''), current_locker_pid
+FROM pg_stat_progress_create_index WHERE pid = %s
 """
 
 
@@ -45,11 +64,23 @@ class Blocker:
         return f"process {self.pid} ({name}, user {self.user or 'none'}{state}, {age}){query}"
 
 
-class Watcher(threading.Thread):
-    """Looks from a connection of its own, a few times during each try."""
+def long_holders(connection: Any, tables: Sequence[str], older_than_s: float) -> list[Blocker]:
+    """Return the sessions that hold a lock on one of the tables in a transaction that is older, the oldest first.
 
-    def __init__(self, work: Any, name: str, interval_s: float) -> None:
+    Of other roles' sessions the age is hidden from a role without pg_read_all_stats: those are not found.
+    """
+    return [_blocker(row) for row in rows(connection, _LONG, (list(tables), older_than_s))]
+
+
+class Watcher(threading.Thread):
+    """Looks from a connection of its own, a few times during each try.
+
+    :param tell: told how far the build of an index is.
+    """
+
+    def __init__(self, work: Any, name: str, interval_s: float, tell: Callable[..., None] | None = None) -> None:
         super().__init__(name="slipway-watcher", daemon=True)
+        self._tell = tell
         self._work = work
         self._name = name
         self._interval_s = interval_s
@@ -86,6 +117,10 @@ class Watcher(threading.Thread):
         with self._guard:
             pid = self._pid
         found = rows(connection, _BLOCKERS, (pid,))
+        if self._tell is not None:
+            for phase, unit, done, total, index, locker in rows(connection, _BUILD, (pid,)):
+                waits = f"for process {locker}" if locker else ""
+                self._tell(f"index {index}: {phase}", done, total or None, waits, unit=unit)
         with self._guard:
             if pid == self._pid:
                 self._seen.update({row[0]: _blocker(row) for row in found})

@@ -51,6 +51,11 @@ SELECT relname, CASE WHEN pg_relation_size(oid) = 0 THEN 0 WHEN reltuples > 0 TH
 FROM pg_class WHERE relkind IN ('r', 'm') AND {_OURS}
 """
 
+_LARGE = f"""
+SELECT oid::bigint, relname, reltuples::bigint, pg_table_size(oid) FROM pg_class
+WHERE relkind IN ('r', 'm') AND {_OURS} AND (reltuples > %s OR pg_table_size(oid) > %s)
+"""
+
 
 def read_catalog(connection: Any) -> Catalog:
     """Return the schema as it is now."""
@@ -76,6 +81,12 @@ def read_catalog(connection: Any) -> Catalog:
         frozenset(Rule(oid, text, ()) for oid, text in rows(connection, _TRIGGERS, ())),
         {name: tuple(labels) for name, labels in rows(connection, _ENUMS)},
     )
+
+
+def read_large(connection: Any, more_rows: int, more_bytes: int) -> dict[int, Table]:
+    """Return the tables with more rows, or more bytes, by their oids."""
+    found = rows(connection, _LARGE, (more_rows, more_bytes))
+    return {oid: Table(name, count if count >= 0 else None, size) for oid, name, count, size in found}
 
 
 def read_sizes(connection: Any) -> dict[str, Table]:

@@ -9,6 +9,9 @@ So its absence is noted here, and becomes an error in the runner alone.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 MISSING = ""
 try:
     import django
@@ -29,6 +32,12 @@ try:
 except ImportError as error:
     MISSING = str(error)
 
+
+def psycopg2_waiting() -> tuple[Any, Any]:
+    """Return the two modules of psycopg2 that have to do with waiting; only for connections of psycopg2."""
+    return import_module("psycopg2.extensions"), import_module("psycopg2.extras")
+
+
 __all__ = [
     "MISSING",
     "NOT_PROVIDED",
@@ -48,5 +57,6 @@ __all__ = [
     "emit_post_migrate_signal",
     "emit_pre_migrate_signal",
     "module_has_submodule",
+    "psycopg2_waiting",
     "settings",
 ]

@@ -30,10 +30,14 @@ SETTLED = "settled"
 OPERATION_STARTED = "operation started"
 OPERATION_DONE = "operation done"
 OPERATION_FAILED = "operation failed"
+# It failed and surely nothing of it is there.
+OPERATION_WITHDRAWN = "operation without effect"
+# The index that the first statement of an operation will make, CONCURRENTLY: an INVALID one of this name is ours.
+INDEX_BEGUN = "index begun"
 # All of the application's handlers of post_migrate have run.
 SIGNALS = "signals sent"
 
-_OPEN = (STARTED, OPERATION_STARTED, OPERATION_DONE, OPERATION_FAILED)
+_OPEN = (STARTED, OPERATION_STARTED, OPERATION_DONE, OPERATION_FAILED, OPERATION_WITHDRAWN, INDEX_BEGUN)
 
 _CREATE = f"""
 CREATE TABLE IF NOT EXISTS {TABLE} (
@@ -73,6 +77,8 @@ class HalfDone:
 
     :param done: operations that are in the database.
     :param doubtful: the operation during which the run ended; it may be there in part.
+    :param titles: what the done operations were called.
+    :param index: the index that the doubtful operation was making; empty when it was not, or not only, that.
     """
 
     app: str
@@ -83,6 +89,8 @@ class HalfDone:
     done: tuple[int, ...]
     doubtful: int | None
     detail: str
+    titles: tuple[str, ...] = ()
+    index: str = ""
 
     @property
     def key(self) -> str:
@@ -174,6 +182,14 @@ def _half(events: list[tuple[Any, ...]]) -> HalfDone:
         at=at,
         backwards=backwards,
         done=tuple(row[5] for row in events if row[3] == OPERATION_DONE),
-        doubtful=last[5] if last[3] in {OPERATION_STARTED, OPERATION_FAILED} else None,
+        doubtful=last[5] if last[3] in {OPERATION_STARTED, OPERATION_FAILED, INDEX_BEGUN} else None,
         detail=last[6],
+        titles=tuple(row[6] for row in events if row[3] == OPERATION_DONE),
+        index=_index(events),
     )
+
+
+def _index(events: list[tuple[Any, ...]]) -> str:
+    """The index whose build is the last that the doubtful operation is known to have begun."""
+    tail = [row for row in events if row[3] != OPERATION_FAILED][-1:]
+    return str(tail[0][6]) if tail and tail[0][3] == INDEX_BEGUN else ""

@@ -78,7 +78,10 @@ def rehearse(run: Run, plan: Sequence[Judged], *, first: bool, runner: Runner) -
         if source:
             execute_raw(work, "ANALYZE")
         copy = read_sizes(work)
-        stage = _Stage(dataclasses.replace(run, executor=seen.executor, applied=[], progress=Progress()), first)
+        stage = _Stage(
+            dataclasses.replace(run, executor=seen.executor, applied=[], progress=Progress(), plan={}, guard=None),
+            first,
+        )
         return stage.play(plan, seen.plan, Rehearsal(source, (), copy, live))
 
 

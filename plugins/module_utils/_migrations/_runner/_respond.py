@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,18 +30,28 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._report
     refusal_text,
     sql_text,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._resuming import Resumption, Traces, resume
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _journal as events
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._applying import apply_all, undo_all
-from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._blockers import Watcher
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._blockers import (
+    Blocker,
+    Watcher,
+    long_holders,
+)
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import (
     Session,
     configure_session,
     error_text,
+    execute_raw,
     open_copy,
     open_work,
 )
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._facts import collect, collect_undoing
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._indexes import (
+    drop_invalid,
+    index_state,
+)
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._journal import HalfDone, Journal
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._locking import (
     holder,
@@ -58,13 +70,19 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     refuse_failure,
     rehearse,
 )
-from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._run import Budget, Run
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._run import (
+    Budget,
+    Run,
+    blocked_tables,
+)
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._signals import (
     register,
     send_after,
     send_before,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._tripwire import Guard
 from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
+from ansible_collections.slipway.django.plugins.module_utils._postgres._progress import Progress
 from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 
 _NOTHING = "Nothing was changed"
@@ -92,17 +110,24 @@ def respond(request: Request, clock: Clock) -> dict[str, Any]:
     try:
         desk = _open(request, clock)
         seen = _observe(desk)
-        plan = _judge(desk, seen)
+        whole = _judge(desk, seen)
+        resumptions = _resumptions(desk, seen, whole)
     except dj.Error as error:
         raise SlipwayError(f"the database does not tell what is so: {error_text(error)}", untouched=_NOTHING) from error
-    result = _result(request, seen, plan)
+    plan = [_remaining(each, resumptions.get(each.migration.key)) for each in whole]
+    result = _result(request, seen, plan, resumptions)
     result["busy"] = _busy(desk)
-    _refuse(request, seen, plan, result)
+    result["long_transactions"] = [vars(each) for each in _long_transactions(desk, plan)]
+    _refuse(request, seen, plan, result, resumptions)
     if request.state == REHEARSED and plan and not request.check_mode:
         _rehearse(desk, seen, plan, result)
     if result["changed"] and not request.check_mode:
-        run = _run(desk, seen)
-        _change(run, seen)
+        run = _run(desk, seen, plan)
+        try:
+            _change(run, seen, resumptions)
+        finally:
+            if run.guard is not None:
+                run.guard.close()
         result["applied"] = [each.as_dict() for each in run.applied]
         _verify(run, seen, result)
     result["run_applied"] = [{"app": app, "name": name} for app, name in desk.journal.applied_by_run(request.run_id)]
@@ -150,25 +175,58 @@ def _busy(desk: Desk) -> str | None:
     return str(other) if other else None
 
 
-def _run(desk: Desk, seen: Observation) -> Run:
+def _run(desk: Desk, seen: Observation, plan: Sequence[Judged]) -> Run:
     """From here on the session may write."""
     desk.session.read_only = False
     configure_session(desk.work, desk.session)
-    return _context(desk, seen)
+    guard = Guard(desk.work, f"{_name(desk.request)} guard", desk.request.tripwire_rows)
+    judged = {each.migration.key: each for each in plan}
+    return dataclasses.replace(_context(desk, seen), plan=judged, guard=None if seen.first else guard)
 
 
 def _context(desk: Desk, seen: Observation) -> Run:
+    tell = Progress(desk.request.progress_file, desk.clock, pid=os.getppid()).tell
     interval_s = min(0.25, desk.request.lock_timeout_ms / 5000)
     return Run(
         request=desk.request,
         work=desk.work,
         lock=desk.lock,
         journal=desk.journal,
-        watcher=Watcher(desk.work, f"{_name(desk.request)} watch", interval_s),
+        watcher=Watcher(desk.work, f"{_name(desk.request)} watch", interval_s, tell),
         executor=seen.executor,
         clock=desk.clock,
-        budget=Budget(desk.request.lock_budget_s),
+        budget=Budget(desk.request.lock_budget_s, stall_limit_s=desk.request.stall_budget_s),
+        tell=tell,
     )
+
+
+def _long_transactions(desk: Desk, plan: Sequence[Judged]) -> list[Blocker]:
+    tables = sorted({name for each in plan for name in blocked_tables(each)})
+    return long_holders(desk.lock, tables, desk.request.long_transaction_s) if tables else []
+
+
+def _resumptions(desk: Desk, seen: Observation, plan: Sequence[Judged]) -> dict[str, Resumption]:
+    """Return where half done migrations go on by themselves, by ``app.name``."""
+    judged = {each.migration.key: each.migration for each in plan}
+    found: dict[str, Resumption] = {}
+    for half in seen.half_done:
+        if half.key not in judged or half.key in desk.request.settled or seen.backwards:
+            continue
+        state = index_state(desk.work, half.index) if half.index else None
+        traces = Traces(half.done, half.titles, half.doubtful, half.index, half.backwards)
+        resumption = resume(traces, judged[half.key], state)
+        if resumption is not None:
+            found[half.key] = resumption
+    return found
+
+
+def _remaining(judged: Judged, resumption: Resumption | None) -> Judged:
+    """Leave out what an earlier run has done: it is no question any more whether it may run."""
+    if resumption is None:
+        return judged
+    start, migration = resumption.start, judged.migration
+    rest = dataclasses.replace(migration, operations=migration.operations[start:])
+    return dataclasses.replace(judged, migration=rest, verdicts=judged.verdicts[start:])
 
 
 def _observe(desk: Desk) -> Observation:
@@ -204,8 +262,10 @@ def _check_names(request: Request, seen: Observation) -> None:
             )
 
 
-def _result(request: Request, seen: Observation, plan: Sequence[Judged]) -> dict[str, Any]:
-    reason = _reason(request, seen, plan)
+def _result(
+    request: Request, seen: Observation, plan: Sequence[Judged], resumptions: Mapping[str, Resumption]
+) -> dict[str, Any]:
+    reason = "; ".join(filter(None, [_reason(request, seen, plan), *map(str, resumptions.values())]))
     return {
         "state": request.state,
         "run_id": request.run_id,
@@ -224,7 +284,7 @@ def _result(request: Request, seen: Observation, plan: Sequence[Judged]) -> dict
         "heads_after": heads_text(seen.after),
         "ahead": list(seen.ahead),
         "invalid_indexes": list(seen.invalid_indexes),
-        "half_done": [_half_as_dict(half) for half in seen.half_done],
+        "half_done": [_half_as_dict(half, resumptions.get(half.key)) for half in seen.half_done],
     }
 
 
@@ -252,14 +312,27 @@ def _idle_reason(request: Request, seen: Observation) -> str:
     return f"all migrations of this release are applied{ahead}"
 
 
-def _half_as_dict(half: HalfDone) -> dict[str, Any]:
-    return {**vars(half), "done": list(half.done), "text": str(half)}
+def _half_as_dict(half: HalfDone, resumption: Resumption | None) -> dict[str, Any]:
+    return {
+        **vars(half),
+        "done": list(half.done),
+        "titles": list(half.titles),
+        "text": str(half),
+        "continues_at": resumption.start if resumption else None,
+    }
 
 
-def _refuse(request: Request, seen: Observation, plan: Sequence[Judged], result: dict[str, Any]) -> None:
+def _refuse(
+    request: Request,
+    seen: Observation,
+    plan: Sequence[Judged],
+    result: dict[str, Any],
+    resumptions: Mapping[str, Resumption],
+) -> None:
     """Refuse what must not run. A plan alone is shown with what is wrong, but half done work is never passed over."""
     unchanged = {**result, "changed": False}
-    open_halves = [half for half in seen.half_done if half.key not in request.settled]
+    known = {*request.settled, *resumptions}
+    open_halves = [half for half in seen.half_done if half.key not in known]
     if open_halves:
         raise Refused(
             "; ".join(map(str, open_halves)),
@@ -269,8 +342,10 @@ def _refuse(request: Request, seen: Observation, plan: Sequence[Judged], result:
             facts=unchanged,
         )
     # The way back is not barred by an index that may be the very reason for it.
-    if seen.invalid_indexes and request.state != REVERSED:
-        named = ", ".join(seen.invalid_indexes)
+    ours = {each.drop for each in resumptions.values()}
+    invalid = [each for each in seen.invalid_indexes if each.rpartition(" on ")[0] not in ours]
+    if invalid and request.state != REVERSED:
+        named = ", ".join(invalid)
         raise Refused(
             f"INVALID indexes are in the database, left by a CONCURRENTLY that failed: {named}",
             untouched=_NOTHING,
@@ -288,11 +363,15 @@ def _refuse(request: Request, seen: Observation, plan: Sequence[Judged], result:
         )
 
 
-def _change(run: Run, seen: Observation) -> None:
+def _change(run: Run, seen: Observation, resumptions: Mapping[str, Resumption]) -> None:
     request, alias = run.request, run.work.alias
     _make_tables(run)
     for half in seen.half_done:
-        run.journal.settle(half, request.settled[half.key])
+        if half.key in request.settled:
+            run.journal.settle(half, request.settled[half.key])
+    for resumption in resumptions.values():
+        _clear_away(run, resumption)
+    run.resume = {key: each.start for key, each in resumptions.items()}
     run.watcher.start()
     state = send_before(alias, run.executor, seen.plan, backwards=seen.backwards)
     if seen.backwards:
@@ -303,6 +382,24 @@ def _change(run: Run, seen: Observation) -> None:
         run.executor.check_replacements()
     send_after(alias, state, seen.plan, backwards=seen.backwards)
     run.journal.add(events.SIGNALS)
+
+
+def _clear_away(run: Run, resumption: Resumption) -> None:
+    """Remove the INVALID index that the journal knows as ours, without blocking anybody."""
+    if not resumption.drop:
+        return
+    execute_raw(run.work, "SET lock_timeout = 0")
+    execute_raw(run.work, f"SET statement_timeout = {round(run.request.concurrent_timeout_s * 1000)}")
+    try:
+        drop_invalid(run.work, resumption.drop)
+    except dj.Error as error:
+        raise SlipwayError(
+            f"the INVALID index {resumption.drop} can't be removed: {error_text(error)}",
+            untouched="Nothing else was changed",
+            remedy="Run again when the transactions that it waits for have ended",
+        ) from error
+    for name in ("lock_timeout", "statement_timeout"):
+        execute_raw(run.work, f"SET {name} = {int(getattr(run.request, name + '_ms'))}")
 
 
 def _make_tables(run: Run) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.slipway.django.plugins.module_utils._migrations._resuming import title_of
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 
 
@@ -29,7 +30,7 @@ class Step:
     @property
     def title(self) -> str:
         """For people: number and description."""
-        return f"operation {self.index} ({describe(self.operation)})"
+        return title_of(self.index, describe(self.operation))
 
 
 def describe(operation: Any) -> str:

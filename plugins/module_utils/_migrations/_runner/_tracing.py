@@ -44,6 +44,7 @@ from ansible_collections.slipway.django.plugins.module_utils._polling import Clo
 # What belongs to the runner and to Django's own bookkeeping.
 _NOT_OF_THE_MIGRATION = re.compile(
     r"\s*(?:SAVEPOINT|RELEASE|ROLLBACK|SET LOCAL lock_timeout|SET CONSTRAINTS ALL"
+    r"|SELECT\b.*\bFROM pg_catalog\.pg_class c\b"
     r"|(?:INSERT INTO|DELETE FROM|SELECT)\b.*\b(?:django_migrations|django_migrate_safe_journal)\b)",
     re.IGNORECASE | re.DOTALL,
 )

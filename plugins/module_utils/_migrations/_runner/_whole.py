@@ -43,7 +43,7 @@ def run_whole(context: Run, migration: Any, state: Any, *, backwards: bool) -> t
 def _transaction(context: Run, migration: Any, state: Any, backwards: bool, began: float) -> Any:
     with dj.atomic(context.work.alias):
         # In each try: code of the site may have set another one.
-        execute_raw(context.work, f"SET LOCAL lock_timeout = {int(context.request.lock_timeout_ms)}")
+        execute_raw(context.work, f"SET LOCAL lock_timeout = {context.timeout_ms()}")
         with context.work.schema_editor(atomic=True) as editor:
             for step in steps(migration, state, backwards=backwards):
                 context.progress.begin(step)

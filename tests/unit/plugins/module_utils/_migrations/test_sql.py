@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._migrations._sql import (
     actions,
+    created_index,
     head,
     is_concurrent,
     mask,
@@ -129,3 +130,18 @@ def test_is_concurrent(statement: str, expected: bool) -> None:
 )
 def test_needs_autocommit(statement: str, expected: bool) -> None:
     assert needs_autocommit(statement) is expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ('CREATE INDEX CONCURRENTLY "Odd ""name" ON t (a)', 'Odd "name'),
+        ("create unique index concurrently if not exists Plain on t (a)", "plain"),
+        ("CREATE INDEX CONCURRENTLY ON t (a)", None),
+        ("CREATE INDEX i ON t (a)", None),
+        ("DROP INDEX CONCURRENTLY i", None),
+        ("COMMENT ON TABLE t IS 'CREATE INDEX CONCURRENTLY i ON t'", None),
+    ],
+)
+def test_the_index_that_is_made(statement: str, expected: str | None) -> None:
+    assert created_index(statement) == expected

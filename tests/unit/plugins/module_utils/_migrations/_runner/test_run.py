@@ -7,7 +7,12 @@ import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import Request
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._blockers import Blocker
-from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._run import Budget, Progress, Run
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._run import (
+    Budget,
+    Progress,
+    Run,
+    timeout_of,
+)
 from ansible_collections.slipway.django.tests.unit.fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +42,25 @@ def test_pauses_may_grow_with_the_tries() -> None:
     budget = Budget(1000, jitter=lambda limit: limit)
 
     assert [budget.pause_s(tries, 0.5) for tries in (1, 2, 3, 4, 5, 9)] == [1, 2, 4, 8, 10, 10]
+
+
+@given(st.floats(0.01, 60), st.integers(1, 10_000))
+def test_tries_wait_longer_until_the_limit(longest_s: float, number: int) -> None:
+    assert timeout_of(number, longest_s) <= timeout_of(number + 1, longest_s) <= longest_s
+    assert timeout_of(3, longest_s) == pytest.approx(longest_s)
+
+
+def test_others_wait_no_longer_than_the_stall_budget() -> None:
+    budget = Budget(1000, jitter=lambda limit: 0.0, stall_limit_s=3)
+    tries = 0
+    while True:
+        tries += 1
+        budget.stalled_s += timeout_of(tries, 1.0)
+        if budget.pause_s(tries, 1.0) is None:
+            break
+
+    assert (tries, budget.stalled_s) == (4, 2.75)
+    assert str(budget) == "the lock_budget of 1000 s and the stall_budget of 3 s"
 
 
 class LockNotAvailable(Exception):
@@ -82,7 +106,7 @@ def test_a_spent_budget_names_who_holds_the_lock_and_never_tries_without_a_limit
         run.wait_for_lock(clock.monotonic(), LockNotAvailable())
 
     assert clock.sleeps == []
-    assert "no lock in 2 tries of 500 ms within the lock_budget of 1 s" in caught.value.message
+    assert "no lock in 2 tries of up to 500 ms within the lock_budget of 1 s" in caught.value.message
     assert (
         "held by process 4711 (nightly, user report, idle in transaction, in its transaction for 812.0 s): SELECT"
         in caught.value.message
