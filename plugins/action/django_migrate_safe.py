@@ -14,6 +14,6 @@ class ActionModule(ProgressAction):
     MODULE = "slipway.django.django_migrate_safe"
     TIMEOUT_S = 7200.0
     LEAVES = (
-        "What was atomic is rolled back by the server. Run it again: it goes on with what is not applied, and says what "
-        "stands half done."
+        "What was atomic is rolled back by the server. Run it again: it goes on with what is not applied, and says "
+        "what stands half done."
     )

@@ -66,7 +66,7 @@ options:
       - V(applied) applies all migrations of the release that are not applied.
       - V(reversed) undoes exactly what O(run_id) applied, or what O(applied) lists, the last one first. It needs the
         release that applied them. Nothing is touched when one of them can't be undone, or when an applied migration
-        outside of the set builds on one of them.
+        outside of the set builds on one of them, or when data would go and O(accept_data_loss) is not given.
     type: str
     choices: [planned, rehearsed, applied, reversed]
     default: planned
@@ -112,6 +112,12 @@ options:
         and C(name) count.
     type: list
     elements: dict
+  accept_data_loss:
+    description:
+      - With O(state=reversed), go back also when tables or columns go that hold something, or when it is not known what
+        goes. RV(loss) tells which. Without it that is refused before anything is touched.
+    type: bool
+    default: false
   rehearsal_source:
     description:
       - With O(state=rehearsed) the database on the same server to copy with its rows, such as one that a backup was
@@ -454,6 +460,35 @@ long_transactions:
   returned: success
   type: list
   elements: dict
+loss:
+  description:
+    - What undoing would take away, with O(state=reversed), of what holds something. C(rows) counts those with a value
+      in it and is not set where they could not be counted, C(more) says that there are more than that.
+  returned: success, and when the plan is refused
+  type: list
+  elements: dict
+  contains:
+    migration:
+      description: The migration, as C(app.name).
+      type: str
+    operation:
+      description: Position of the operation in it.
+      type: int
+    table:
+      description: The table. Empty where it is not known what goes.
+      type: str
+    column:
+      description: The column. Empty when the whole table goes.
+      type: str
+    rows:
+      description: The rows that have a value in it.
+      type: int
+    more:
+      description: Whether there are more.
+      type: bool
+    text:
+      description: All that in words.
+      type: str
 busy:
   description: The run that works on this database now. Looked at with O(state=planned) only.
   returned: success
@@ -494,6 +529,7 @@ ARGUMENTS = {
     "acknowledged": {"type": "dict", "default": {}},
     "settled": {"type": "dict", "default": {}},
     "applied": {"type": "list", "elements": "dict"},
+    "accept_data_loss": {"type": "bool", "default": False},
     "rehearsal_source": {"type": "str", "default": ""},
     "lock_timeout_ms": {"type": "int", "default": 1000},
     "lock_budget": {"type": "int", "default": 60},

@@ -69,7 +69,10 @@ class Lines:
         return text
 
 
-LEAVES = "What it leaves looks like no backup and like no restored database. Run it again: it removes what is left of this one."
+LEAVES = (
+    "What it leaves looks like no backup and like no restored database. Run it again: it removes what is left of this "
+    "one."
+)
 
 
 def own_result(data: Mapping[str, Any], name: str, leaves: str = LEAVES) -> dict[str, Any]:

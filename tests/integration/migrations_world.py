@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "settled": {},
     "applied": None,
     "rehearsal_source": "",
+    "accept_data_loss": False,
     "lock_timeout_ms": 300,
     "lock_budget": 20,
     "stall_budget": 20,

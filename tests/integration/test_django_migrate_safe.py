@@ -1038,3 +1038,37 @@ def test_undoing_needs_the_release_that_applied(site: DjangoSite) -> None:
 
     assert "this release has no migration orders.0009_unknown" in error.message
     assert "the older one does not have their files" in error.message
+
+
+def test_data_is_not_taken_away_unasked(site: DjangoSite) -> None:
+    site.migration("0002_note", NOTE)
+    site.migration("0003_gift", CORPUS["create"][1])
+    site.migration("0004_empty", 'migrations.AddField("order", "empty", models.TextField(null=True)),')
+    before = schema(site)
+    migrate(site, "applied")
+    site.execute("UPDATE orders_order SET note = 'x' WHERE id <= 7")
+    site.execute("INSERT INTO orders_gift DEFAULT VALUES")
+    applied = schema(site)
+
+    error = refusal(site, "reversed")
+
+    assert error.seen == (
+        'going back would take away data: orders.0003_gift, operation 0: table "orders_gift", with 1 row;'
+        ' orders.0002_note, operation 0: column "note" of "orders_order", with 7 rows that have a value in it'
+    )
+    assert "Nothing was changed." in error.message
+    assert "accept_data_loss" in error.message
+    assert schema(site) == applied
+    undone = migrate(site, "reversed", accept_data_loss=True)
+    assert [(each["table"], each["rows"]) for each in undone["loss"]] == [('"orders_gift"', 1), ('"orders_order"', 7)]
+    assert schema(site) == before
+
+
+def test_python_code_of_a_way_back_may_take_away_what_nobody_knows(site: DjangoSite) -> None:
+    site.migration("0002_python", "migrations.RunPython(print, print),")
+    migrate(site, "applied", acknowledged={"orders.0002_python": "a test"})
+
+    error = refusal(site, "reversed")
+
+    assert "orders.0002_python, operation 0: what it takes away is not known" in error.message
+    assert names(migrate(site, "reversed", accept_data_loss=True)) == ["orders.0002_python"]

@@ -63,6 +63,7 @@ def read_options(options: Mapping[str, Any], site: Site, *, check_mode: bool, no
         long_transaction_s=options["long_transaction"],
         tripwire_rows=options["tripwire_rows"],
         progress_file=options["progress_file"],
+        accept_data_loss=options["accept_data_loss"],
     )
 
 

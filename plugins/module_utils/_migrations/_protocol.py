@@ -35,6 +35,7 @@ class Request:
     :param long_transaction_s: age from which a transaction is waited for before a lock is asked for.
     :param tripwire_rows: from how many rows on work that nobody foresaw is ended.
     :param progress_file: where to say how far the run is.
+    :param accept_data_loss: undoing may drop tables and columns that hold something.
     :param rehearsal_source: database whose copy is rehearsed on; empty: the schema of the live one.
     """
 
@@ -59,6 +60,7 @@ class Request:
     long_transaction_s: float = 10
     tripwire_rows: int = 100_000
     progress_file: str | None = None
+    accept_data_loss: bool = False
 
     def to_json(self) -> str:
         return json.dumps({"protocol": PROTOCOL, **asdict(self)})

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import Judged, judge
+from ansible_collections.slipway.django.plugins.module_utils._migrations._losing import drops
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import split_key
 from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import (
     APPLIED,
@@ -39,6 +40,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     Watcher,
     long_holders,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._counting import losses
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import (
     Session,
     configure_session,
@@ -116,6 +118,7 @@ def respond(request: Request, clock: Clock) -> dict[str, Any]:
         raise SlipwayError(f"the database does not tell what is so: {error_text(error)}", untouched=_NOTHING) from error
     plan = [_remaining(each, resumptions.get(each.migration.key)) for each in whole]
     result = _result(request, seen, plan, resumptions)
+    result["loss"] = _losses(desk, whole) if seen.backwards else []
     result["busy"] = _busy(desk)
     result["long_transactions"] = [vars(each) for each in _long_transactions(desk, plan)]
     _refuse(request, seen, plan, result, resumptions)
@@ -203,6 +206,11 @@ def _context(desk: Desk, seen: Observation) -> Run:
 def _long_transactions(desk: Desk, plan: Sequence[Judged]) -> list[Blocker]:
     tables = sorted({name for each in plan for name in blocked_tables(each)})
     return long_holders(desk.lock, tables, desk.request.long_transaction_s) if tables else []
+
+
+def _losses(desk: Desk, plan: Sequence[Judged]) -> list[dict[str, Any]]:
+    found = losses(desk.work, drops([each.migration for each in plan]))
+    return [{**vars(each.drop), "rows": each.rows, "more": each.more, "text": str(each)} for each in found]
 
 
 def _resumptions(desk: Desk, seen: Observation, plan: Sequence[Judged]) -> dict[str, Resumption]:
@@ -359,6 +367,14 @@ def _refuse(
             remedy=""
             if seen.backwards
             else "Or let a migration pass with acknowledged: {app.name: the reason why it is safe}",
+            facts=unchanged,
+        )
+    if result["loss"] and not request.accept_data_loss:
+        raise Refused(
+            f"going back would take away data: {'; '.join(each['text'] for each in result['loss'])}",
+            untouched=_NOTHING,
+            remedy="Keep the schema and go back with the code alone where it can live with it; or make a backup and say"
+            " accept_data_loss",
             facts=unchanged,
         )
 

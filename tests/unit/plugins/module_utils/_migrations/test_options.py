@@ -25,6 +25,7 @@ def options(**changed: Any) -> dict[str, Any]:
         "settled": {},
         "applied": None,
         "rehearsal_source": "",
+        "accept_data_loss": False,
         "stall_budget": 10,
         "long_transaction": 10,
         "tripwire_rows": 100000,
