@@ -12,9 +12,11 @@ version_added: 0.1.0
 description:
   - Works with a release on this host in the release's own virtual environment and with its own environment file. Django
     is started once.
-  - Each operation is judged before anything runs. It is C(expand) when the code that still serves is known to live with
-    the new schema, C(contract) when it is known not to, and C(unknown) otherwise. Its lock is C(online) (nobody waits),
-    C(care) (a blocking lock for a moment), C(downtime) (work on more than 64 MiB under a blocking lock) or C(fails).
+  - Each operation and each statement is judged before anything runs, also those of C(RunSQL). It is C(expand) when the
+    code that still serves is known to live with the new schema, C(contract) when it is known not to, C(offline) when it
+    is but others would wait for long, and C(unknown) otherwise. Its lock is C(online) (nobody waits), C(care) (a
+    blocking lock for a moment), C(downtime) (work on more than 64 MiB under a blocking lock) or C(fails). The rules
+    stand in C(docs/migrations.md), each with the code to write instead.
   - A migration with an operation that is not C(expand), or that means C(downtime), is refused with the reason and with
     what to do instead, unless O(acknowledged) has it. Nothing at all is applied then. On a database to which no
     migration was ever applied all are C(expand).
@@ -94,9 +96,11 @@ options:
     default: ''
   acknowledged:
     description:
-      - Migrations that may run though they are not known to be harmless, each with the reason why they are safe, by
-        C(app.name).
-      - A name that the release does not have is refused.
+      - Rules that may object to a migration in vain, by C(app.name) and the rule's name, each with the reason why it is
+        safe. When one rule alone objects, the reason by C(app.name) will do.
+      - A migration's own file may say the same, C(slipway_acknowledged = {rule: reason}) in its class.
+      - A name that is no migration of the release or no rule is refused, and so is a reason for a pending migration to
+        which that rule does not object. Migrations that are applied are passed over.
     type: dict
     default: {}
   settled:
@@ -204,7 +208,8 @@ EXAMPLES = r"""
     release_path: /srv/shop/releases/3f2a9c1d0b5e-8d1c2f3a
     run_id: 20261121T160528Z-3f2a9c1
     acknowledged:
-      shop.0007_fill_totals: fills a column that no released code reads, 2000 rows
+      shop.0007_fill_totals:
+        run-python: fills a column that no released code reads, 2000 rows
   become: true
   become_user: shop
 
@@ -246,7 +251,7 @@ plan:
       description: Whether it runs in one transaction.
       type: bool
     phase:
-      description: C(expand), C(contract), C(unknown), or C(undo); that of its worst operation.
+      description: C(expand), C(contract), C(offline), C(unknown), or C(undo); that of its worst operation.
       type: str
     lock:
       description: C(online), C(care), C(downtime), C(unknown) or C(fails); that of its worst operation.
@@ -255,8 +260,12 @@ plan:
       description: Whether it needs an entry in O(acknowledged).
       type: bool
     acknowledged:
-      description: The reason given in O(acknowledged).
+      description: The rules that were let pass, with their reasons.
       type: str
+    acknowledgements:
+      description: The same, each with C(rule), C(reason), and C(source), which is C(inventory) or C(migration).
+      type: list
+      elements: dict
     reversible:
       description: Whether all of its operations have a way back.
       type: bool
@@ -291,7 +300,7 @@ plan:
           description: As for the migration.
           type: str
         rule:
-          description: Name of the rule that decided.
+          description: Name of the rule that decided, as O(acknowledged) takes it.
           type: str
         why:
           description: The reason in words.
@@ -299,12 +308,34 @@ plan:
         instead:
           description: What to write or do instead; empty when there is nothing better.
           type: str
+        code:
+          description: The code to write instead.
+          type: str
+        lock_mode:
+          description: The strongest lock mode on a table in use, as PostgreSQL names it.
+          type: str
+        rewrite:
+          description: Whether a table is written anew.
+          type: bool
+        scan:
+          description: Whether all rows of a table are read.
+          type: bool
+        findings:
+          description:
+            - What each rule says that applies to it, with C(statement), the position in RV(plan[].operations[].sql),
+              C(rule), C(phase), C(lock), C(lock_mode), C(rewrite), C(scan), C(why), C(instead) and C(code).
+          type: list
+          elements: dict
         reversible:
           description: Whether it has a way back.
           type: bool
         table:
           description: The table in question when it was there before the run, with its estimated rows and its bytes.
           type: dict
+        tables:
+          description: All tables of before the run that its statements name, with the same.
+          type: list
+          elements: dict
 lines:
   description: The plan for people, a line of text each.
   returned: success, and when the plan is refused

@@ -184,9 +184,9 @@ def test_a_database_that_does_not_answer(site: DjangoSite) -> None:
 # --- judgement, on the SQL that Django writes ---
 
 CORPUS: dict[str, tuple[str, str]] = {
-    "create": ("create-model", 'migrations.CreateModel("Gift", [("id", models.BigAutoField(primary_key=True))]),'),
+    "create": ("create-table", 'migrations.CreateModel("Gift", [("id", models.BigAutoField(primary_key=True))]),'),
     "create_refers": (
-        "create-model-refers",
+        "new-table-refers",
         'migrations.CreateModel("Parcel", [("order", models.ForeignKey("orders.order", models.CASCADE))]),',
     ),
     "new_table": ("new-table", 'migrations.AddField("gift", "a", models.IntegerField(default=0)),'),
@@ -194,59 +194,62 @@ CORPUS: dict[str, tuple[str, str]] = {
         "new-table-refers",
         'migrations.AddField("gift", "order", models.ForeignKey("orders.order", models.CASCADE, null=True)),',
     ),
-    "null": ("add-field", 'migrations.AddField("order", "b", models.IntegerField(null=True)),'),
-    "null_default": ("add-field", 'migrations.AddField("order", "c", models.IntegerField(null=True, default=3)),'),
+    "null": ("add-column", 'migrations.AddField("order", "b", models.IntegerField(null=True)),'),
+    "null_default": ("add-column", 'migrations.AddField("order", "c", models.IntegerField(null=True, default=3)),'),
     "reference": (
-        "add-field",
+        "add-column-refers",
         'migrations.AddField("order", "d", models.ForeignKey("auth.user", models.CASCADE, null=True, db_index=False)),',
     ),
     "reference_index": (
-        "add-field-with-work",
+        "work-under-lock",
         'migrations.AddField("order", "e", models.ForeignKey("auth.user", models.CASCADE, null=True)),',
     ),
-    "positive": ("add-field-with-work", 'migrations.AddField("order", "f", models.PositiveIntegerField(null=True)),'),
+    "positive": ("add-column-check", 'migrations.AddField("order", "f", models.PositiveIntegerField(null=True)),'),
     "unique": (
-        "add-field-with-work",
+        "add-column-unique",
         'migrations.AddField("order", "g", models.IntegerField(null=True, unique=True)),',
     ),
-    "default": ("add-field-required", 'migrations.AddField("order", "h", models.IntegerField(default=3)),'),
-    "blank": ("add-field-required", 'migrations.AddField("order", "i", models.CharField(max_length=5, blank=True)),'),
-    "required": ("add-field-fails", 'migrations.AddField("order", "j", models.IntegerField()),'),
-    "many": ("add-many-to-many", 'migrations.AddField("order", "k", models.ManyToManyField("auth.user")),'),
-    "wider": ("wider-text", 'migrations.AlterField("order", "number", models.CharField(max_length=40)),'),
-    "text": ("wider-text", 'migrations.AlterField("order", "number", models.TextField()),'),
-    "narrower": ("alter-type", 'migrations.AlterField("order", "state", models.CharField(max_length=5)),'),
+    "default": ("add-column-required", 'migrations.AddField("order", "h", models.IntegerField(default=3)),'),
+    "blank": ("add-column-required", 'migrations.AddField("order", "i", models.CharField(max_length=5, blank=True)),'),
+    "required": ("add-column-without-default", 'migrations.AddField("order", "j", models.IntegerField()),'),
+    "many": ("new-table-refers", 'migrations.AddField("order", "k", models.ManyToManyField("auth.user")),'),
+    "wider": ("change-type-free", 'migrations.AlterField("order", "number", models.CharField(max_length=40)),'),
+    "text": ("change-type-free", 'migrations.AlterField("order", "number", models.TextField()),'),
+    "narrower": ("change-type", 'migrations.AlterField("order", "state", models.CharField(max_length=5)),'),
     "choices": (
         "no-statement",
         'migrations.AlterField("order", "state", models.CharField(max_length=5, choices=[("a", "b")], help_text="c")),',
     ),
-    "bigger": ("alter-type", 'migrations.AlterField("order", "amount", models.BigIntegerField(null=True)),'),
-    "not_null": ("alter-not-null", 'migrations.AlterField("order", "amount", models.BigIntegerField(default=0)),'),
+    "bigger": (
+        "change-type-larger-integer",
+        'migrations.AlterField("order", "amount", models.BigIntegerField(null=True)),',
+    ),
+    "not_null": ("set-not-null", 'migrations.AlterField("order", "amount", models.BigIntegerField(default=0)),'),
     "may_be_null": (
-        "alter-null",
+        "drop-not-null",
         'migrations.AlterField("order", "state", models.CharField(max_length=5, null=True)),',
     ),
     "indexed": (
-        "alter-index",
+        "create-index",
         'migrations.AlterField("order", "state", models.CharField(max_length=5, null=True, db_index=True)),',
     ),
     "made_unique": (
-        "alter-constraint",
+        "add-unique",
         'migrations.AlterField("order", "amount", models.BigIntegerField(unique=True)),',
     ),
-    "index": ("add-index", f'migrations.AddIndex("order", {NUMBER_INDEX}),'),
+    "index": ("create-index", f'migrations.AddIndex("order", {NUMBER_INDEX}),'),
     "index_renamed": (
         "rename-index",
         'migrations.RenameIndex("order", new_name="renamed_idx", old_name="number_idx"),',
     ),
-    "index_removed": ("remove-index", 'migrations.RemoveIndex("order", "renamed_idx"),'),
+    "index_removed": ("drop-index", 'migrations.RemoveIndex("order", "renamed_idx"),'),
     "concurrently_atomic": ("concurrently-in-transaction", CONCURRENTLY),
-    "together": ("add-constraint", 'migrations.AlterUniqueTogether("order", {("number", "state")}),'),
-    "validate": ("validate-constraint", 'postgres.ValidateConstraint("order", "any"),'),
-    "comment": ("table-comment", 'migrations.AlterModelTableComment("order", "all orders"),'),
+    "together": ("add-unique", 'migrations.AlterUniqueTogether("order", {("number", "state")}),'),
+    "validate": ("validate", 'postgres.ValidateConstraint("order", "any"),'),
+    "comment": ("comment", 'migrations.AlterModelTableComment("order", "all orders"),'),
     "options": ("no-statement", 'migrations.AlterModelOptions("order", {"ordering": ["id"]}),'),
-    "extension": ("extension", "postgres.TrigramExtension(),"),
-    "sql": ("run-sql", 'migrations.RunSQL("UPDATE orders_order SET amount = 1"),'),
+    "create-extension": ("create-extension", "postgres.TrigramExtension(),"),
+    "sql": ("update-rows", 'migrations.RunSQL("UPDATE orders_order SET amount = 1"),'),
     "sql_noop": ("no-statement", "migrations.RunSQL(migrations.RunSQL.noop),"),
     "python": ("run-python", "migrations.RunPython(print),"),
     "python_noop": ("run-python-noop", "migrations.RunPython(migrations.RunPython.noop),"),
@@ -259,15 +262,15 @@ CORPUS: dict[str, tuple[str, str]] = {
         'migrations.SeparateDatabaseAndState(state_operations=[migrations.RemoveField("order", "number")]),',
     ),
     "wrapped": (
-        "remove-field",
+        "drop-column",
         'migrations.SeparateDatabaseAndState(database_operations=[migrations.RemoveField("order", "c")]),',
     ),
     "own": ("not-djangos-own", "Own(),"),
-    "field_removed": ("remove-field", 'migrations.RemoveField("order", "c"),'),
-    "field_renamed": ("rename-field", 'migrations.RenameField("order", "f", "ff"),'),
-    "renamed": ("rename-table", 'migrations.RenameModel("Order", "Purchase"),'),
-    "renamed_index": ("add-index", 'migrations.AddIndex("purchase", models.Index(fields=["ff"], name="p_idx")),'),
-    "deleted": ("delete-model", 'migrations.DeleteModel("Line"),'),
+    "field_removed": ("drop-column", 'migrations.RemoveField("order", "c"),'),
+    "field_renamed": ("rename-column", 'migrations.RenameField("order", "f", "ff"),'),
+    "renamed": ("add-foreign-key", 'migrations.RenameModel("Order", "Purchase"),'),
+    "renamed_index": ("create-index", 'migrations.AddIndex("purchase", models.Index(fields=["ff"], name="p_idx")),'),
+    "deleted": ("drop-table", 'migrations.DeleteModel("Line"),'),
 }  # fmt: skip
 OWN = """
 class Own(migrations.AddField):
@@ -311,7 +314,7 @@ def test_a_default_of_the_database_makes_a_required_column_harmless(site: Django
     applied = migrate(site, "applied")
 
     rules = [entry["operations"][0]["rule"] for entry in applied["plan"]]
-    assert rules == ["add-field", "add-field", "alter-default"]
+    assert rules == ["add-column", "add-column", "set-default"]
     # What the old code does goes on working.
     site.execute("INSERT INTO orders_order (number) VALUES ('old code')")
     assert site.query("SELECT a, b IS NOT NULL, state FROM orders_order WHERE number = 'old code'") == [(7, True, "x")]
@@ -326,7 +329,7 @@ def test_one_refused_migration_refuses_the_whole_plan(site: DjangoSite) -> None:
 
     assert error.seen.startswith("refused: orders.0003_python, operation 0 (Raw Python operation print): Python code:")
     assert "Nothing was changed, not by the other migrations of the plan either" in error.message
-    assert "acknowledged: {app.name: the reason why it is safe}" in error.message
+    assert "acknowledged: {app.name: {rule: the reason why it is safe}}" in error.message
     assert error.facts["changed"] is False
     assert error.facts["refused"] == ["orders.0003_python"]
     assert schema(site) == before
@@ -337,9 +340,9 @@ def test_an_acknowledged_migration_runs(site: DjangoSite) -> None:
 
     applied = migrate(site, "applied", acknowledged={"orders.0002_state": "no code of the last two releases reads it"})
 
-    assert applied["plan"][0]["acknowledged"] == "no code of the last two releases reads it"
+    assert applied["plan"][0]["acknowledged"] == "drop-column: no code of the last two releases reads it"
     journal = site.query("SELECT event, detail FROM django_migrate_safe_journal WHERE name = '0002_state'")
-    assert journal == [("applied", "no code of the last two releases reads it")]
+    assert journal == [("applied", "drop-column: no code of the last two releases reads it")]
     assert "state" not in site.columns()
 
 
@@ -350,6 +353,41 @@ def test_an_acknowledged_name_that_does_not_exist_is_refused(site: DjangoSite) -
 
     assert "acknowledged names what is no migration of this release: orders.0002_nota" in error.message
     assert site.recorded() == ["0001_initial"]
+
+
+def test_a_reason_in_the_migrations_own_file_lets_it_run_and_is_shown(site: DjangoSite) -> None:
+    site.migration("0002_state", 'migrations.RemoveField("order", "state"),')
+    path = site.release / "src" / "orders" / "migrations" / "0002_state.py"
+    path.write_text(path.read_text() + "    slipway_acknowledged = {'drop-column': 'nobody reads it'}\n")
+
+    applied = migrate(site, "applied")
+
+    assert applied["plan"][0]["acknowledgements"] == [
+        {"rule": "drop-column", "reason": "nobody reads it", "source": "migration"}
+    ]
+    assert applied["lines"][0] == "orders.0002_state: contract, care: acknowledged: drop-column: nobody reads it"
+    journal = site.query("SELECT event, detail FROM django_migrate_safe_journal WHERE name = '0002_state'")
+    assert journal == [("applied", "drop-column: nobody reads it")]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("{'drop-colum': 'nobody reads it'}", "slipway_acknowledged is {'drop-colum': 'nobody reads it'}, expected"),
+        ("{'drop-column': ''}", "slipway_acknowledged is {'drop-column': ''}, expected"),
+        ("True", "slipway_acknowledged is True, expected"),
+        ("{'run-python': 'x'}", "nothing objects: orders.0002_state: run-python in the migration"),
+    ],
+)
+def test_a_reason_in_a_file_that_can_not_be_meant_is_refused(site: DjangoSite, written: str, message: str) -> None:
+    site.migration("0002_state", 'migrations.RemoveField("order", "state"),')
+    path = site.release / "src" / "orders" / "migrations" / "0002_state.py"
+    path.write_text(path.read_text() + f"    slipway_acknowledged = {written}\n")
+
+    error = refusal(site, "planned")
+
+    assert message in error.message
+    assert "state" in site.columns()
 
 
 def test_the_first_deployment_needs_nobodys_word(cluster: Cluster, tmp_path: Path) -> None:
@@ -572,7 +610,12 @@ def applications(error: SlipwayError) -> list[str]:
 def test_a_statement_that_takes_too_long_is_ended_and_rolled_back(site: DjangoSite) -> None:
     site.migration("0002_slow", NOTE + 'migrations.RunSQL("SELECT pg_sleep(30)"),')
 
-    error = refusal(site, "applied", statement_timeout_ms=300, acknowledged={"orders.0002_slow": "a test"})
+    error = refusal(
+        site,
+        "applied",
+        statement_timeout_ms=300,
+        acknowledged={"orders.0002_slow": {"select": "a test", "work-under-lock": "a test"}},
+    )
 
     assert "canceling statement due to statement timeout (57014)" in error.message
     assert "statement_timeout_ms" in error.message
@@ -877,7 +920,9 @@ def test_a_lost_lock_stops_before_the_next_migration(site: DjangoSite) -> None:
 def test_a_lost_connection_in_the_middle_is_told_as_it_is(site: DjangoSite) -> None:
     site.migration("0002_note", NOTE + 'migrations.RunSQL("SELECT pg_terminate_backend(pg_backend_pid())"),')
 
-    error = refusal(site, "applied", acknowledged={"orders.0002_note": "a test"})
+    error = refusal(
+        site, "applied", acknowledged={"orders.0002_note": {"select": "a test", "work-under-lock": "a test"}}
+    )
 
     # psycopg2 only sees that the server is gone.
     assert "administrator command (57P01)" in error.message or "server closed the connection" in error.message

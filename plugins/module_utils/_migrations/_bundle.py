@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from ansible_collections.slipway.django.plugins.module_utils import _errors, _polling, _process
 from ansible_collections.slipway.django.plugins.module_utils._migrations import (
+    _acknowledging,
     _contract,
     _judgement,
     _losing,
@@ -21,9 +22,21 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations import 
     _rehearsal,
     _report,
     _resuming,
-    _rules,
     _sql,
+    _statements,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._rules import (
+    _columns,
+    _constraints,
+    _operations,
+    _other,
+    _rule,
+    _table,
+    _tables,
+    _types,
+    _undo,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._rules import _indexes as _index_rules
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import (
     _applying,
     _blockers,
@@ -64,6 +77,7 @@ MODULES: tuple[ModuleType, ...] = (
     _progress,
     _postgres_source,
     _contract,
+    _acknowledging,
     _judgement,
     _losing,
     _measured,
@@ -72,8 +86,18 @@ MODULES: tuple[ModuleType, ...] = (
     _rehearsal,
     _report,
     _resuming,
-    _rules,
     _sql,
+    _statements,
+    _columns,
+    _constraints,
+    _index_rules,
+    _operations,
+    _other,
+    _rule,
+    _table,
+    _tables,
+    _types,
+    _undo,
     _applying,
     _blockers,
     _catalog,

@@ -10,8 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Migration, Operation
-from ansible_collections.slipway.django.plugins.module_utils._migrations._sql import UNKNOWN, actions, mask
+from ansible_collections.slipway.django.plugins.module_utils._migrations._sql import UNKNOWN, mask
+from ansible_collections.slipway.django.plugins.module_utils._migrations._statements import kinds
 
+# What takes rows away, or may: how many is not known.
+_NOT_KNOWN = frozenset(
+    {
+        UNKNOWN,
+        "truncate",
+        "delete",
+        "merge",
+        "do block",
+        "select",
+        "drop schema",
+        "drop database",
+        "drop materialized view",
+    }
+)
 _PART = r"(?:\"(?:[^\"]|\"\")+\"|\w+)"
 _NAME = rf"{_PART}(?:\.{_PART})?"
 _DROP_TABLE = re.compile(rf"\s*DROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?({_NAME}(?:\s*,\s*{_NAME})*)", re.IGNORECASE)
@@ -71,13 +86,13 @@ def _of(key: str, operation: Operation) -> list[Drop]:
     found = []
     for statement in operation.sql:
         text = mask(statement)
-        done = actions(statement)
+        done = kinds(statement)
         tables, altered = _DROP_TABLE.match(text), _ALTER_TABLE.match(text)
         if tables is not None:
             names = re.findall(_NAME, tables[1])
             found += [Drop(key, operation.index, name) for name in names]
         elif altered is not None and "drop column" in done:
             found += [Drop(key, operation.index, altered[1], name) for name in _DROP_COLUMN.findall(text)]
-        if UNKNOWN in done:
+        if _NOT_KNOWN & set(done):
             found.append(Drop(key, operation.index, ""))
     return found

@@ -19,7 +19,12 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._judgem
     Judged,
 )
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Operation, Table
-from ansible_collections.slipway.django.plugins.module_utils._migrations._rules import CONTRACT, EXPAND, FAILS
+from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._rule import (
+    CONTRACT,
+    EXPAND,
+    FAILS,
+    OFFLINE,
+)
 from ansible_collections.slipway.django.plugins.module_utils._migrations._sql import UNKNOWN
 
 # From weak to strong, as pg_locks names them.
@@ -174,7 +179,7 @@ class Finding:
         if self.measured.error or self.measured.invalid:
             return True
         harmless = self.phase == EXPAND and self.lock not in {"downtime", FAILS}
-        return not harmless and not self.judged.acknowledged
+        return not harmless and (self.judged.refused or not self.judged.acknowledged)
 
     @property
     def status(self) -> str:
@@ -197,11 +202,13 @@ def find(judged: Judged, measured: Measured, sizes: Mapping[str, Table], *, rows
     if not rows and lock != "downtime":
         lock = _worst([lock, *_unseen(judged)])
     phase = _phase(judged, measured)
-    if phase != judged.phase:
+    if phase != (EXPAND if judged.phase == OFFLINE else judged.phase):
         because = f": {'; '.join(measured.breaks)}" if measured.breaks else ": the catalogs show nothing that breaks"
         differs.append(f"the plan said {judged.phase}, measured {phase}{because}")
     elif judged.phase == CONTRACT and not measured.breaks:
         differs.append("the plan says contract, and no catalog shows why: the plan's reason stands")
+    # How long others wait is a matter of what was measured, not of what the plan feared.
+    phase = OFFLINE if phase == EXPAND and lock == "downtime" else phase
     return Finding(judged, measured, phase, lock, tuple(differs), rows)
 
 
@@ -258,7 +265,7 @@ def _phase(judged: Judged, measured: Measured) -> str:
     if measured.breaks:
         return CONTRACT
     if judged.phase != UNKNOWN:
-        return judged.phase
+        return EXPAND if judged.phase == OFFLINE else judged.phase
     doubtful = [
         operation
         for operation, verdict in zip(judged.migration.operations, judged.verdicts)

@@ -13,6 +13,7 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Inva
 from ansible_collections.slipway.django.plugins.module_utils._migrations._launch import Site
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import split_key
 from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import REHEARSED, REVERSED, Request
+from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._table import RULE_NAMES
 from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import require_name
 
 # The least that makes sense; 0 means "no limit" to PostgreSQL, and that is never meant here.
@@ -55,7 +56,7 @@ def read_options(options: Mapping[str, Any], site: Site, *, check_mode: bool, no
         concurrent_timeout_s=options["concurrent_timeout"],
         on_busy=options["on_busy"],
         busy_timeout_s=options["busy_timeout"],
-        acknowledged=_reasons("acknowledged", options),
+        acknowledged=_acknowledged(options["acknowledged"]),
         settled=_reasons("settled", options),
         undo=undo,
         rehearsal_source=_source(options),
@@ -77,12 +78,31 @@ def _source(options: Mapping[str, Any]) -> str:
 
 
 def _reasons(option: str, options: Mapping[str, Any]) -> dict[str, str]:
-    for name, reason in options[option].items():
+    for name in options[option]:
         if split_key(str(name)) is None:
             raise InvalidOption(option, name, "app.name, such as shop.0002_order_note")
-        if not isinstance(reason, str) or not reason.strip():
-            raise InvalidOption(f"{option}.{name}", reason, "the reason in words")
-    return {str(name): reason.strip() for name, reason in options[option].items()}
+    return {str(name): _reason(f"{option}.{name}", reason) for name, reason in options[option].items()}
+
+
+def _reason(option: str, reason: object) -> str:
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidOption(option, reason, "the reason in words")
+    return reason.strip()
+
+
+def _acknowledged(entries: Mapping[str, Any]) -> dict[str, dict[str, str] | str]:
+    found: dict[str, dict[str, str] | str] = {}
+    for name, written in entries.items():
+        if not isinstance(written, dict):
+            found.update(_reasons("acknowledged", {"acknowledged": {name: written}}))
+            continue
+        if split_key(str(name)) is None:
+            raise InvalidOption("acknowledged", name, "app.name, such as shop.0002_order_note")
+        unknown = sorted(str(rule) for rule in written if rule not in RULE_NAMES)
+        if unknown or not written:
+            raise InvalidOption(f"acknowledged.{name}", ", ".join(unknown), f"rules: {', '.join(sorted(RULE_NAMES))}")
+        found[str(name)] = {rule: _reason(f"acknowledged.{name}.{rule}", reason) for rule, reason in written.items()}
+    return found
 
 
 def _undo(options: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -17,11 +17,18 @@ DB_DEFAULTS = ("none", "constant", "expression")
 
 @dataclass(frozen=True)
 class Table:
-    """A table that was in the database before the run. ``None``: PostgreSQL did not say."""
+    """A table that was in the database before the run. ``None``: PostgreSQL did not say.
+
+    :param checks: constraints that say of one column that it is not NULL: name, column, whether it is valid.
+    """
 
     name: str
     rows: int | None
     bytes: int | None
+    checks: tuple[tuple[str, str, bool], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "rows": self.rows, "bytes": self.bytes}
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Field:
     :param db_default: one of ``DB_DEFAULTS``.
     :param many_to_many: it has a table of its own and no column.
     :param generated: ``""``, ``stored`` or ``virtual``.
+    :param column: its column, and ``db_type`` that column's type.
     """
 
     name: str
@@ -42,6 +50,8 @@ class Field:
     many_to_many: bool = False
     generated: str = ""
     max_length: int | None = None
+    column: str = ""
+    db_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,8 @@ class Operation:
     :param noop: it was written to do nothing (``RunPython.noop``, ``RunSQL.noop``).
     :param table: the model's table when it was there before the run.
     :param new_table: the model's table is made by this very run: nobody uses it yet.
+    :param model: the model that it names.
+    :param tables: all tables of before the run that its statements name, as they name them.
     :param inner: the database operations of ``SeparateDatabaseAndState``.
     :param required_left_behind: a column without default that the new code no longer knows, but that stays.
     """
@@ -74,17 +86,23 @@ class Operation:
     old_field: Field | None = None
     inner: tuple[Operation, ...] = ()
     required_left_behind: str = ""
+    model: str = ""
+    tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True)
 class Migration:
-    """A migration that would run, with its operations in the order in which they run."""
+    """A migration that would run, with its operations in the order in which they run.
+
+    :param acknowledged: rules that its own file lets pass, with the reason.
+    """
 
     app: str
     name: str
     atomic: bool
     backwards: bool
     operations: tuple[Operation, ...]
+    acknowledged: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:

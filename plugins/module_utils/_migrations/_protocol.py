@@ -52,7 +52,7 @@ class Request:
     concurrent_timeout_s: float
     on_busy: str
     busy_timeout_s: float
-    acknowledged: Mapping[str, str] = field(default_factory=dict)
+    acknowledged: Mapping[str, Mapping[str, str] | str] = field(default_factory=dict)
     settled: Mapping[str, str] = field(default_factory=dict)
     undo: tuple[str, ...] | None = None
     rehearsal_source: str = ""

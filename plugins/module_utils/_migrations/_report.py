@@ -23,6 +23,7 @@ def plan_as_list(plan: Sequence[Judged]) -> list[dict[str, Any]]:
             "lock": judged.lock,
             "refused": judged.refused,
             "acknowledged": judged.acknowledged or None,
+            "acknowledgements": [each.as_dict() for each in judged.acknowledgements],
             "reversible": all(operation.reversible for operation in judged.migration.operations),
             "operations": [
                 _operation_as_dict(operation, verdict)
@@ -46,8 +47,29 @@ def _operation_as_dict(operation: Operation, verdict: Verdict) -> dict[str, Any]
         "rule": verdict.rule,
         "why": verdict.why,
         "instead": verdict.instead,
+        "code": verdict.code,
+        "lock_mode": verdict.mode,
+        "rewrite": verdict.rewrite,
+        "scan": verdict.scan,
+        "findings": [_finding_as_dict(each) for each in verdict.findings],
         "reversible": operation.reversible,
-        "table": None if operation.table is None else dict(vars(operation.table)),
+        "table": None if operation.table is None else operation.table.as_dict(),
+        "tables": [table.as_dict() for table in operation.tables],
+    }
+
+
+def _finding_as_dict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "statement": verdict.statement,
+        "rule": verdict.rule,
+        "phase": verdict.phase,
+        "lock": verdict.lock,
+        "lock_mode": verdict.mode,
+        "rewrite": verdict.rewrite,
+        "scan": verdict.scan,
+        "why": verdict.why,
+        "instead": verdict.instead,
+        "code": verdict.code,
     }
 
 
@@ -62,11 +84,15 @@ def _migration_lines(judged: Judged) -> Iterator[str]:
     word = "refused" if judged.refused else f"acknowledged: {judged.acknowledged}" if judged.objections else "ready"
     yield f"{migration.key}: {judged.phase}, {judged.lock}{manner}: {word}"
     for operation, verdict in zip(migration.operations, judged.verdicts):
-        yield f"  {operation.index} {operation.describe}: {verdict.phase}, {verdict.lock}: {verdict.why}"
-        if verdict.instead:
-            yield f"      instead: {verdict.instead}"
-        if operation.table is not None:
-            yield f"      table {_table_text(operation.table)}"
+        yield f"  {operation.index} {operation.describe}: {verdict.phase}, {verdict.lock}"
+        for rule, finding in {each.rule: each for each in verdict.findings or (verdict,)}.items():
+            yield f"      {rule}: {finding.why}"
+            if finding.instead:
+                yield f"        instead: {finding.instead}"
+                yield from (f"          {line}" for line in finding.code.splitlines())
+        tables = {table.name: table for table in (operation.table, *operation.tables) if table is not None}
+        for table in tables.values():
+            yield f"      table {_table_text(table)}"
         if operation.problem:
             yield f"      SQL not known: {operation.problem}"
         for statement in operation.sql:
@@ -102,13 +128,14 @@ def sql_text(plan: Sequence[Judged]) -> str:
 
 def refusal_text(plan: Sequence[Judged]) -> str:
     """Return, for the refused migrations, what is wrong with each of their operations and what to do instead."""
-    return "; ".join(
+    texts = (
         f"{judged.migration.key}, operation {operation.index} ({operation.describe}): {verdict.why}"
         + (f" ({verdict.instead})" if verdict.instead else "")
+        + ("" if judged.migration.backwards else f" [{verdict.rule}]")
         for judged in plan
-        if judged.refused
-        for operation, verdict in judged.objections
+        for operation, verdict in judged.open_objections
     )
+    return "; ".join(dict.fromkeys(texts))
 
 
 def heads_text(heads: Mapping[str, Sequence[str]]) -> str:

@@ -1,11 +1,7 @@
 # Copyright (c) 2026 slipway.django contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading SQL just enough: the actions of statements that Django wrote, and texts that must not show values.
-
-This is no parser of SQL. What it does not know it calls unknown; nothing is judged harmless by it unless
-every action in the statement is on a list.
-"""
+"""Texts of SQL that must not show values, and the statements that bear no transaction."""
 
 from __future__ import annotations
 
@@ -26,39 +22,6 @@ _TOKEN = re.compile(
 _MASK = "'…'"
 _HEAD = 80
 
-_ACTIONS = (
-    ("create table", r"CREATE TABLE\b"),
-    ("create unique index concurrently", r"CREATE UNIQUE INDEX CONCURRENTLY\b"),
-    ("create index concurrently", r"CREATE INDEX CONCURRENTLY\b"),
-    ("create unique index", r"CREATE UNIQUE INDEX\b"),
-    ("create index", r"CREATE INDEX\b"),
-    ("create extension", r"CREATE EXTENSION\b"),
-    ("create collation", r"CREATE COLLATION\b"),
-    ("comment", r"COMMENT ON (?:TABLE|COLUMN)\b"),
-    ("set constraints", r"SET CONSTRAINTS\b"),
-    ("rename index", r"ALTER INDEX \S+ RENAME TO\b"),
-    ("drop index concurrently", r"DROP INDEX CONCURRENTLY\b"),
-    ("drop index", r"DROP INDEX\b"),
-    ("drop table", r"DROP TABLE\b"),
-    ("update", r"UPDATE\b"),
-)
-_TABLE_ACTIONS = (
-    ("add column", r"ADD COLUMN\b"),
-    ("add foreign key", r"ADD CONSTRAINT \S+ FOREIGN KEY\b"),
-    ("add check not valid", r"ADD CONSTRAINT \S+ CHECK\b.*NOT VALID\s*\Z"),
-    ("add check", r"ADD CONSTRAINT \S+ CHECK\b"),
-    ("add unique", r"ADD CONSTRAINT \S+ UNIQUE\b"),
-    ("validate", r"VALIDATE CONSTRAINT\b"),
-    ("set default", r"ALTER COLUMN \S+ SET DEFAULT\b"),
-    ("drop default", r"ALTER COLUMN \S+ DROP DEFAULT\b"),
-    ("set not null", r"ALTER COLUMN \S+ SET NOT NULL\b"),
-    ("drop not null", r"ALTER COLUMN \S+ DROP NOT NULL\b"),
-    ("change type", r"ALTER COLUMN \S+ TYPE\b"),
-    ("drop column", r"DROP COLUMN\b"),
-    ("drop constraint", r"DROP CONSTRAINT\b"),
-    ("rename column", r"RENAME COLUMN\b"),
-    ("rename table", r"RENAME TO\b"),
-)
 UNKNOWN = "unknown"
 
 
@@ -122,42 +85,3 @@ def needs_autocommit(statement: str) -> bool:
     pattern = r"""\s*(?:VACUUM|ALTER\s+SYSTEM|(?:CREATE|DROP)\s+(?:DATABASE|TABLESPACE)|CLUSTER\s*;?\s*\Z
     |REINDEX\s+(?:\([^)]*\)\s*)?(?:DATABASE|SYSTEM|SCHEMA)|ALTER\s+TABLE\b.*\bDETACH\s+PARTITION\b.*\bCONCURRENTLY)"""
     return is_concurrent(statement) or re.match(pattern, mask(statement), re.I | re.X | re.S) is not None
-
-
-def actions(statement: str) -> tuple[str, ...]:
-    """Return what a statement of Django's schema editor does, ``unknown`` for what is not on the list.
-
-    >>> actions('ALTER TABLE "t" ALTER COLUMN "c" TYPE varchar(9), ALTER COLUMN "c" SET NOT NULL;')
-    ('change type', 'set not null')
-    """
-    found: list[str] = []
-    for part in _split(_plain(statement), ";"):
-        table = re.match(r"ALTER TABLE (?:ONLY )?\S+ (?P<rest>.*)\Z", part, re.DOTALL)
-        if table is None:
-            found.append(_first(part, _ACTIONS))
-        else:
-            found.extend(_first(action, _TABLE_ACTIONS) for action in _split(table["rest"], ","))
-    return tuple(found)
-
-
-def _plain(statement: str) -> str:
-    """Masked, on one line, and with names that hold no blank, comma or semicolon."""
-    masked = _TOKEN.sub(lambda match: "name" if match.lastgroup == "name" else _masked(match), statement)
-    return " ".join(masked.split())
-
-
-def _first(part: str, table: tuple[tuple[str, str], ...]) -> str:
-    return next((name for name, pattern in table if re.match(pattern, part)), UNKNOWN)
-
-
-def _split(text: str, separator: str) -> list[str]:
-    """Split at separators that stand in no parentheses. Literals are masked already."""
-    parts = [""]
-    depth = 0
-    for character in text:
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        if character == separator and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts if part.strip()]

@@ -9,10 +9,13 @@ may send statements past the editor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from ansible_collections.slipway.django.plugins.module_utils._errors import Refused
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Field, Migration, Operation, Table
+from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._table import RULE_NAMES
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import error_text, rows
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._steps import (
@@ -22,7 +25,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     runs_python,
     steps,
 )
-from ansible_collections.slipway.django.plugins.module_utils._migrations._sql import actions
+from ansible_collections.slipway.django.plugins.module_utils._migrations._statements import Action, kinds, parse
 
 # Operations whose `name` is that of a model.
 _OF_MODEL = {
@@ -37,10 +40,24 @@ _OF_MODEL = {
     "DeleteModel",
 }
 
+_ALTERS_COLUMN = frozenset({"AddField", "AlterField", "RemoveField"})
+
 _TABLE = """
 SELECT CASE WHEN pg_relation_size(oid) = 0 THEN 0 WHEN reltuples > 0 THEN reltuples::bigint END, pg_table_size(oid)
 FROM pg_class WHERE oid = to_regclass(%s)
 """
+_NAMES = """
+SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'i', 'I')
+AND relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname = ANY (current_schemas(false)))
+"""
+_CHECKS = """
+SELECT conname, attname, convalidated FROM pg_constraint
+JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
+WHERE conrelid = to_regclass(%s) AND contype = 'c' AND cardinality(conkey) = 1
+AND pg_get_constraintdef(pg_constraint.oid) LIKE 'CHECK ((' || quote_ident(attname) || ' IS NOT NULL))%%'
+"""
+# What needs to know of the checks of its table.
+_BY_CHECKS = frozenset({"set not null", "validate"})
 
 
 class Tables:
@@ -49,12 +66,28 @@ class Tables:
     def __init__(self, connection: Any, known: Mapping[str, Table] | None = None) -> None:
         self._connection = connection
         self._known: dict[str, Table | None] = dict(known or {})
+        self._names: frozenset[str] | None = None
+        self._checks: dict[str, tuple[tuple[str, str, bool], ...]] = {}
 
     def get(self, name: str) -> Table | None:
         """Return the table, None when there is none of this name."""
         if name not in self._known:
             self._known[name] = self._look_up(name)
         return self._known[name]
+
+    def named(self, action: Action) -> Iterator[Table]:
+        """Yield the tables of before the run that an action names, as it names them."""
+        for name in (action.relation, action.refers):
+            table = self.get(name) if name else None
+            if table is not None:
+                checks = self._checks_of(table) if action.kind in _BY_CHECKS else ()
+                yield replace(table, name=name, checks=checks)
+
+    def _checks_of(self, table: Table) -> tuple[tuple[str, str, bool], ...]:
+        if table.name not in self._checks:
+            found = rows(self._connection, _CHECKS, (self._quoted(table.name),))
+            self._checks[table.name] = tuple((name, column, valid) for name, column, valid in found)
+        return self._checks[table.name]
 
     def renamed(self, old: str, new: str) -> None:
         self._known[new] = self.get(old)
@@ -63,13 +96,21 @@ class Tables:
         self._known[name] = None
 
     def _look_up(self, name: str) -> Table | None:
-        quoted = self._connection.ops.quote_name(name)
+        if self._names is None:
+            self._names = frozenset(found for (found,) in rows(self._connection, _NAMES))
+        # A name with a schema may be one of a schema that is not searched.
+        if name not in self._names and "." not in name:
+            return None
         try:
-            found = rows(self._connection, _TABLE, (quoted,))
+            found = rows(self._connection, _TABLE, (self._quoted(name),))
         except dj.Error:
             # Somebody holds the table locked: it is there, its size is not to be had.
             return Table(name, None, None)
         return Table(name, *found[0]) if found else None
+
+    def _quoted(self, name: str) -> str:
+        whole = self._names is None or name in self._names
+        return ".".join(map(self._connection.ops.quote_name, [name] if whole else name.split(".")))
 
 
 def collect(connection: Any, plan: Sequence[Any], state: Any) -> list[Migration]:
@@ -99,7 +140,33 @@ def _migration(connection: Any, tables: Tables, migration: Any, state: Any, *, b
             _follow(tables, facts, migration.app_label, step)
             operations.append(facts)
         editor.deferred_sql.clear()
-    return Migration(migration.app_label, migration.name, migration.atomic, backwards, tuple(operations))
+    return Migration(
+        app=migration.app_label,
+        name=migration.name,
+        atomic=migration.atomic,
+        backwards=backwards,
+        operations=tuple(operations),
+        acknowledged=acknowledged_in(migration),
+    )
+
+
+def acknowledged_in(migration: Any) -> tuple[tuple[str, str], ...]:
+    """What the migration's own file lets pass: ``slipway_acknowledged = {rule: reason}`` in its class.
+
+    :raises Refused: it is written otherwise.
+    """
+    written = getattr(migration, "slipway_acknowledged", {})
+    proper = isinstance(written, dict) and all(
+        rule in RULE_NAMES and isinstance(reason, str) and reason.strip() for rule, reason in written.items()
+    )
+    if not proper:
+        raise Refused(
+            f"{migration.app_label}.{migration.name}: slipway_acknowledged is {written!r}, expected a dictionary from"
+            f" rules to reasons in words; the rules are {', '.join(sorted(RULE_NAMES))}",
+            untouched="Nothing was changed",
+            remedy="Repair the migration and deploy that version",
+        )
+    return tuple(sorted((rule, reason.strip()) for rule, reason in written.items()))
 
 
 def _operation(editor: Any, tables: Tables, app: str, step: Step) -> Operation:
@@ -125,11 +192,18 @@ def _operation(editor: Any, tables: Tables, app: str, step: Step) -> Operation:
         reversible=_is_reversible(operation),
         table=table,
         new_table=bool(name) and table is None,
-        field=_field(app, step.to_state, operation),
-        old_field=_field(app, step.from_state, operation),
+        field=_field(editor.connection, app, step.to_state, operation),
+        old_field=_field(editor.connection, app, step.from_state, operation),
         inner=inner,
+        model=_model_name(operation),
+        tables=_tables(tables, sql),
         required_left_behind=_left_behind(app, step, tables, sql) if wrapped else "",
     )
+
+
+def _tables(tables: Tables, sql: Sequence[str]) -> tuple[Table, ...]:
+    found = (table for line in sql for action in parse(line) for table in tables.named(action))
+    return tuple(dict.fromkeys(found))
 
 
 def _statements(editor: Any, app: str, step: Step) -> tuple[list[str], str]:
@@ -205,11 +279,12 @@ def _state_field(app: str, state: Any, operation: Any) -> Any:
     return model and model.fields.get(getattr(operation, "name", None))
 
 
-def _field(app: str, state: Any, operation: Any) -> Field | None:
+def _field(connection: Any, app: str, state: Any, operation: Any) -> Field | None:
     field = _state_field(app, state, operation) if hasattr(operation, "model_name") else None
     if field is None:
         return None
     own = type(field).__module__.startswith("django.")
+    column, db_type = _column(connection, app, state, operation)
     return Field(
         name=operation.name,
         kind=type(field).__name__ if own else f"{type(field).__module__}.{type(field).__qualname__}",
@@ -220,7 +295,18 @@ def _field(app: str, state: Any, operation: Any) -> Field | None:
         many_to_many=bool(field.many_to_many),
         generated=("stored" if field.db_persist else "virtual") if getattr(field, "generated", False) else "",
         max_length=getattr(field, "max_length", None),
+        column=column,
+        db_type=db_type,
     )
+
+
+def _column(connection: Any, app: str, state: Any, operation: Any) -> tuple[str, str]:
+    """Column and type of a field: of a bound one, for a foreign key has the type of what it refers to."""
+    if type(operation).__name__ not in _ALTERS_COLUMN:
+        return "", ""
+    model = state.apps.get_model(app, _model_name(operation))
+    bound = model._meta.get_field(operation.name)
+    return str(bound.column or ""), str(bound.db_type(connection) or "")
 
 
 def _db_default(field: Any) -> str:
@@ -234,7 +320,7 @@ def _db_default(field: Any) -> str:
 
 def _left_behind(app: str, step: Step, tables: Tables, sql: Sequence[str]) -> str:
     """The column that the new code forgets though it stays, and that no INSERT can leave out."""
-    if any("drop column" in actions(line) for line in sql):
+    if any("drop column" in kinds(line) for line in sql):
         return ""
     for operation in step.operation.state_operations:
         field = _state_field(app, step.from_state, operation) if type(operation).__name__ == "RemoveField" else None

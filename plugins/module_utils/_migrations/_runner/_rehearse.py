@@ -27,7 +27,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._measur
 )
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Table
 from ansible_collections.slipway.django.plugins.module_utils._migrations._rehearsal import Rehearsal
-from ansible_collections.slipway.django.plugins.module_utils._migrations._rules import FAILS
+from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._rule import FAILS
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._applying import apply_all, undo_all
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._catalog import (

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
-from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import Judged, judge
+from ansible_collections.slipway.django.plugins.module_utils._migrations._acknowledging import refuse_idle
+from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import Judged, judge_all
 from ansible_collections.slipway.django.plugins.module_utils._migrations._losing import drops
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import split_key
 from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import (
@@ -254,7 +255,11 @@ def _judge(desk: Desk, seen: Observation) -> list[Judged]:
         migrations = collect_undoing(desk.work, seen.plan, states_before(seen.executor, seen.plan))
     else:
         migrations = collect(desk.work, seen.plan, seen.executor._create_project_state(with_applied_migrations=True))
-    return [judge(each, first=seen.first, acknowledged=request.acknowledged) for each in migrations]
+    server = desk.work.pg_version // 10000
+    plan = judge_all(migrations, first=seen.first, acknowledged=request.acknowledged, server=server)
+    if not seen.first:
+        refuse_idle(plan, request.acknowledged)
+    return plan
 
 
 def _check_names(request: Request, seen: Observation) -> None:
@@ -366,7 +371,8 @@ def _refuse(
             untouched=f"{_NOTHING}, not by the other migrations of the plan either",
             remedy=""
             if seen.backwards
-            else "Or let a migration pass with acknowledged: {app.name: the reason why it is safe}",
+            else "Or let a migration pass with acknowledged: {app.name: {rule: the reason why it is safe}}; the rule"
+            " stands in brackets",
             facts=unchanged,
         )
     if result["loss"] and not request.accept_data_loss:

@@ -145,7 +145,8 @@ class Run:
 
     def reason(self, migration: Any) -> str:
         """Why the migration may run though it is not known to be harmless; empty when nobody had to say."""
-        return self.request.acknowledged.get(f"{migration.app_label}.{migration.name}", "")
+        judged = self.plan.get(f"{migration.app_label}.{migration.name}")
+        return judged.acknowledged if judged else ""
 
     def now_ms(self, since: float) -> int:
         return round((self.clock.monotonic() - since) * 1000)
@@ -216,7 +217,10 @@ def blocked_tables(judged: Judged) -> set[str]:
     """The tables on which a migration takes a lock that others wait for, as far as the plan knows."""
     pairs = zip(judged.migration.operations, judged.verdicts)
     return {
-        operation.table.name for operation, verdict in pairs if operation.table is not None and verdict.lock != "online"
+        table.name
+        for operation, verdict in pairs
+        if verdict.lock != "online"
+        for table in (*operation.tables, *((operation.table,) if operation.table else ()))
     }
 
 

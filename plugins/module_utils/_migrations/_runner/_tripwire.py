@@ -19,7 +19,6 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Slip
 from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import LONG_WORK_BYTES, Judged
 from ansible_collections.slipway.django.plugins.module_utils._migrations._measured import MODES, VALIDATE
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Table
-from ansible_collections.slipway.django.plugins.module_utils._migrations._rules import RULES
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._catalog import read_large
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import (
@@ -38,7 +37,6 @@ SELECT mode, pg_cancel_backend(pid) FROM (
   SELECT pid, mode FROM pg_locks WHERE pid = %s AND locktype = 'relation' AND granted
     AND mode = ANY (%s) AND relation = ANY (%s::bigint[]::oid[]) LIMIT 1) AS held
 """
-_LONG_RULES = {rule.name for rule in RULES if rule.work == "long"}
 
 
 class Guard:
@@ -76,9 +74,10 @@ def _foreseen(judged: Judged) -> set[str]:
     """The tables that the plan has seen to be worked through, and found small enough."""
     pairs = zip(judged.migration.operations, judged.verdicts)
     return {
-        operation.table.name
+        table.name
         for operation, verdict in pairs
-        if operation.table is not None and verdict.rule in _LONG_RULES
+        if verdict.rewrite or verdict.scan
+        for table in (*operation.tables, *((operation.table,) if operation.table else ()))
     }
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from ansible_collections.slipway.django.plugins.module_utils._migrations._acknowledging import Acknowledgement
 from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import Judged, Verdict
 from ansible_collections.slipway.django.plugins.module_utils._migrations._measured import (
     BUILD,
@@ -94,7 +95,8 @@ def test_a_statement_without_work_that_grows_has_no_estimate() -> None:
 def judged(phase: str, lock: str, *, opaque: bool = False, acknowledged: str = "") -> Judged:
     operation = Operation(0, "RunSQL", True, "Raw SQL", opaque=opaque)
     verdict = Verdict("a-rule", phase, lock, "because")
-    return Judged(Migration("shop", "0002", True, False, (operation,)), (verdict,), acknowledged)
+    reasons = (Acknowledgement("a-rule", acknowledged, "inventory"),) if acknowledged else ()
+    return Judged(Migration("shop", "0002", True, False, (operation,)), (verdict,), reasons)
 
 
 def finding(plan: Judged, *statements: Statement, rows: bool = False, **seen: tuple[str, ...]) -> Finding:
@@ -104,7 +106,7 @@ def finding(plan: Judged, *statements: Statement, rows: bool = False, **seen: tu
 def test_measured_wins_over_claimed() -> None:
     found = finding(judged("expand", "care"), ran(Work(VERIFY, "big")))
 
-    assert (found.phase, found.lock, found.refused, found.status) == ("expand", "downtime", True, "refused")
+    assert (found.phase, found.lock, found.refused, found.status) == ("offline", "downtime", True, "refused")
     assert found.differs == (
         "operation 0: the plan said care (a-rule), measured downtime: verify on big under AccessExclusiveLock on big",
     )
@@ -135,7 +137,7 @@ def test_what_the_catalogs_show_to_break_is_contract_whatever_the_plan_says() ->
         (judged("unknown", "fails"), ran(), True, ("unknown", "care")),
         # A plan that is stricter for the sake of the code stands.
         (judged("contract", "care"), ran(), True, ("contract", "care")),
-        (judged("unknown", "unknown"), ran(Work(REWRITE, "big")), False, ("expand", "downtime")),
+        (judged("unknown", "unknown"), ran(Work(REWRITE, "big")), False, ("offline", "downtime")),
     ],
 )
 def test_what_a_rehearsal_can_not_see_stays_the_plans_word(

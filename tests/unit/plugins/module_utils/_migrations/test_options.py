@@ -81,6 +81,10 @@ def test_an_empty_list_to_undo_is_not_the_same_as_none() -> None:
             "acknowledged.shop.0002_note: ' ' is not accepted, expected the reason in words. Nothing was changed.",
         ),
         (
+            {"acknowledged": {"shop.0002_note": {"drop-column": ""}}},
+            "acknowledged.shop.0002_note.drop-column: '' is not accepted, expected the reason in words.",
+        ),
+        (
             {"settled": {"shop.0002_note": True}},
             "settled.shop.0002_note: True is not accepted, expected the reason in words. Nothing was changed.",
         ),
@@ -114,3 +118,11 @@ def test_what_is_refused(changed: dict[str, Any], message: str) -> None:
         read_options(options(**changed), SITE, check_mode=False, now=NOW)
 
     assert caught.value.message in {message, f"{message} Nothing was changed."}
+
+
+def test_a_rule_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(InvalidOption) as caught:
+        read_options(options(acknowledged={"shop.2": {"drop-colum": "x"}}), SITE, check_mode=False, now=NOW)
+
+    assert "acknowledged.shop.2: 'drop-colum' is not accepted, expected rules: add-check, " in caught.value.message
+    assert "drop-column, " in caught.value.message

@@ -39,7 +39,7 @@ def test_the_table_of_the_runbook() -> None:
         "rehearsed on a copy of shop_backup; the way back led to the schema of before",
         "migration    time here  time expected  rows       status",
         "shop.0002_n  2011 ms    4 s to 16 s    3,000,000  refused",
-        "shop.0002_n: expand, downtime: refused",
+        "shop.0002_n: offline, downtime: refused",
         (
             "  differs: operation 0: the plan said care (add-field), measured downtime: verify on orders under"
             " AccessExclusiveLock on orders"

@@ -13,7 +13,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._report
     refusal_text,
     sql_text,
 )
-from ansible_collections.slipway.django.plugins.module_utils._migrations._rules import RULES
+from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._table import RULES
 
 INDEX = Operation(
     0,
@@ -36,18 +36,24 @@ def judged(*operations: Operation, reason: str = "") -> Judged:
 def test_lines_for_people() -> None:
     assert lines([judged(INDEX, PYTHON)]) == [
         "orders.0002_note: unknown, unknown, not atomic: refused",
-        "  0 Create index number_idx: expand, care: an index is built while writers wait",
-        "      instead: Use AddIndexConcurrently in a migration of its own with atomic = False",
+        "  0 Create index number_idx: expand, care",
+        "      create-index: an index is built while writers wait",
+        "        instead: Use AddIndexConcurrently in a migration of its own with atomic = False",
+        "          class Migration(migrations.Migration):",
+        "              atomic = False",
+        '              operations = [AddIndexConcurrently("MODEL", models.Index(fields=["FIELD"], name="…"))]',
         "      table orders_order: about 12,345 rows, 3 MiB",
         '      CREATE INDEX "number_idx" ON "orders_order" ("number");',
-        f"  1 Raw Python operation fill: unknown, unknown: {RUN_PYTHON.why}",
-        f"      instead: {RUN_PYTHON.instead}",
+        "  1 Raw Python operation fill: unknown, unknown",
+        f"      run-python: {RUN_PYTHON.why}",
+        f"        instead: {RUN_PYTHON.instead}",
+        *(f"          {line}" for line in RUN_PYTHON.code.splitlines()),
     ]
 
 
 def test_the_first_line_says_whether_it_may_run() -> None:
     assert lines([judged(INDEX)])[0] == "orders.0002_note: expand, care, not atomic: ready"
-    assert lines([judged(PYTHON, reason="200 rows")])[0].endswith(": acknowledged: 200 rows")
+    assert lines([judged(PYTHON, reason="200 rows")])[0].endswith(": acknowledged: run-python: 200 rows")
     assert "      SQL not known: ValueError: not there yet" in lines([judged(UNKNOWN)])
 
 
@@ -64,7 +70,9 @@ def test_the_plan_for_machines() -> None:
         "reversible": False,
     }
     index, python = entry["operations"]
-    assert (index["additive"], index["rule"], index["table"]["rows"]) == (True, "add-index", 12345)
+    assert (index["additive"], index["rule"], index["table"]["rows"]) == (True, "create-index", 12345)
+    assert (index["lock_mode"], index["rewrite"], index["scan"]) == ("SHARE", False, True)
+    assert [each["rule"] for each in index["findings"]] == ["create-index"]
     assert (python["additive"], python["opaque"], python["sql"]) == (False, True, [])
 
 
@@ -72,7 +80,7 @@ def test_the_refusal_names_operation_cause_and_what_to_do() -> None:
     assert refusal_text([judged(INDEX, PYTHON)]) == (
         "orders.0002_note, operation 1 (Raw Python operation fill): Python code: what it changes, and for how long it"
         " locks it, can't be known beforehand (Fill data in batches from a task outside of the deployment, or"
-        " acknowledge the migration with the reason why old code can live with it)"
+        " acknowledge the rule for this migration with the reason why old code can live with it) [run-python]"
     )
     assert refusal_text([judged(PYTHON, reason="200 rows")]) == ""
 
