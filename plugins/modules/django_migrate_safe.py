@@ -72,6 +72,19 @@ options:
     type: str
     choices: [planned, rehearsed, applied, reversed]
     default: planned
+  phase:
+    description:
+      - V(expand) takes the largest set of migrations, closed under dependencies, that the code which still serves can
+        live with. The others are named in RV(later), each with the reason, and left.
+      - It is refused when the new code could not work without one of those, or on a column that it no longer knows and
+        that no INSERT can leave out; RV(bridges) has the statement that helps. A migration whose file says
+        C(slipway_phase = "contract") is one that new code does not need.
+      - V(contract) takes all that remains. It is for when no process runs the old release any more; then only the
+        waiting of others counts.
+      - V(all) takes all and refuses what the old code may not live with.
+    type: str
+    choices: [all, expand, contract]
+    default: all
   release_path:
     description: Directory of the release. It holds C(src), C(venv) and C(env).
     type: path
@@ -552,6 +565,7 @@ from ansible_collections.slipway.django.plugins.module_utils._process import Sys
 
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["planned", "rehearsed", "applied", "reversed"], "default": "planned"},
+    "phase": {"type": "str", "choices": ["all", "expand", "contract"], "default": "all"},
     "release_path": {"type": "path", "required": True},
     "project_directory": {"type": "str", "default": "."},
     "settings": {"type": "str", "default": ""},

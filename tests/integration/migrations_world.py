@@ -42,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "progress_file": None,
     "statement_timeout_ms": 60000,
     "concurrent_timeout": 60,
+    "phase": "all",
     "on_busy": "fail",
     "busy_timeout": 30,
     "timeout": 60,

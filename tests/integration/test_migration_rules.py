@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from ansible_collections.slipway.django.tests.integration.django_site import (
     INITIAL,
     PASSWORD,
     Cluster,
-    running_cluster,
 )
 from ansible_collections.slipway.django.tests.integration.migration_cases import CASES, Case
 
@@ -39,12 +37,6 @@ CREATE INDEX orders_line_order_id ON orders_line (order_id);
 INSERT INTO orders_order (number, state) SELECT n, 'new' FROM generate_series(1, 3000) AS n;
 INSERT INTO orders_line (order_id) SELECT n FROM generate_series(1, 3000) AS n;
 """
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    with running_cluster() as started:
-        yield started
 
 
 @pytest.fixture(scope="session")

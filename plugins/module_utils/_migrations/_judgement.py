@@ -48,6 +48,7 @@ LONG_WORK_BYTES = 64 << 20
 
 # From harmless to not: `care` blocks for a moment, `downtime` for as long as the work lasts.
 LOCKS = ("online", "care", "downtime", UNKNOWN, FAILS)
+_BEARABLE = frozenset({"online", "care"})
 # What is known to break old code weighs more than what is not known.
 PHASES = (EXPAND, UNDO, OFFLINE, UNKNOWN, CONTRACT)
 _NEW = {rule.name: rule for rule in OPERATION_RULES if rule.name in {"new-table", "new-table-refers"}}
@@ -284,11 +285,13 @@ class Judged:
     """A migration with the verdicts on its operations, in their order.
 
     :param acknowledgements: those of its objections that a person has let pass.
+    :param old_code: whether code of before still runs; without it only the waiting counts.
     """
 
     migration: Migration
     verdicts: tuple[Verdict, ...]
     acknowledgements: tuple[Acknowledgement, ...] = ()
+    old_code: bool = True
 
     @property
     def phase(self) -> str:
@@ -309,7 +312,8 @@ class Judged:
     def objections(self) -> tuple[tuple[Operation, Verdict], ...]:
         """The findings that nobody but a person can let pass."""
         pairs = zip(self.migration.operations, self.verdicts)
-        return tuple((operation, each) for operation, verdict in pairs for each in verdict.objections)
+        found = ((operation, each) for operation, verdict in pairs for each in verdict.objections)
+        return tuple(pair for pair in found if self.old_code or pair[1].lock not in _BEARABLE)
 
     @property
     def open_objections(self) -> tuple[tuple[Operation, Verdict], ...]:
@@ -339,12 +343,14 @@ def judge_all(
     first: bool,
     acknowledged: Mapping[str, Mapping[str, str] | str],
     server: int = OLDEST_SERVER,
+    old_code: bool = True,
 ) -> list[Judged]:
     """Return the migrations of a plan, in their order, with a verdict for each operation.
 
     :param first: no migration was ever applied to this database.
     :param acknowledged: reasons by ``app.name`` and rule; they let pass what is not known to be harmless, never an
         undoing.
+    :param old_code: whether code of before still runs.
     """
     context = Context(True, first, server)
     judged: list[Judged] = []
@@ -355,7 +361,7 @@ def judge_all(
             context = _knowing(context, operation)
             verdicts.append(judge_operation(operation, context, backwards=migration.backwards))
             context = advanced(context, operation, verdicts[-1])
-        judged.append(_with_reasons(migration, tuple(verdicts), acknowledged))
+        judged.append(_with_reasons(Judged(migration, tuple(verdicts), (), old_code), acknowledged))
     return judged
 
 
@@ -370,10 +376,8 @@ def judge(migration: Migration, *, first: bool, acknowledged: Mapping[str, Mappi
     return judge_all([migration], first=first, acknowledged=acknowledged)[0]
 
 
-def _with_reasons(
-    migration: Migration, verdicts: tuple[Verdict, ...], acknowledged: Mapping[str, Mapping[str, str] | str]
-) -> Judged:
-    judged = Judged(migration, verdicts)
+def _with_reasons(judged: Judged, acknowledged: Mapping[str, Mapping[str, str] | str]) -> Judged:
+    migration = judged.migration
     if migration.backwards:
         return judged
     rules = {verdict.rule for _, verdict in judged.objections}

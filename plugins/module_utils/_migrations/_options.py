@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
 from ansible_collections.slipway.django.plugins.module_utils._migrations._launch import Site
+from ansible_collections.slipway.django.plugins.module_utils._migrations._phases import ALL
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import split_key
 from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import REHEARSED, REVERSED, Request
 from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._table import RULE_NAMES
@@ -59,6 +60,7 @@ def read_options(options: Mapping[str, Any], site: Site, *, check_mode: bool, no
         acknowledged=_acknowledged(options["acknowledged"]),
         settled=_reasons("settled", options),
         undo=undo,
+        phase=_phase(options),
         rehearsal_source=_source(options),
         stall_budget_s=options["stall_budget"],
         long_transaction_s=options["long_transaction"],
@@ -75,6 +77,13 @@ def _source(options: Mapping[str, Any]) -> str:
         if options["state"] != REHEARSED:
             raise InvalidOption("rehearsal_source", source, "nothing, unless state is rehearsed")
     return source
+
+
+def _phase(options: Mapping[str, Any]) -> str:
+    phase = str(options["phase"])
+    if phase != ALL and options["state"] == REVERSED:
+        raise InvalidOption("phase", phase, "nothing: what is undone is what was applied")
+    return phase
 
 
 def _reasons(option: str, options: Mapping[str, Any]) -> dict[str, str]:

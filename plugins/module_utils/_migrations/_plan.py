@@ -67,6 +67,8 @@ class Operation:
     :param new_table: the model's table is made by this very run: nobody uses it yet.
     :param model: the model that it names.
     :param tables: all tables of before the run that its statements name, as they name them.
+    :param required: columns (table, column) that it drops and that no INSERT can leave out as they are now.
+    :param default_sql: what its field has as a default in Python, as SQL; empty when it has none that is a constant.
     :param inner: the database operations of ``SeparateDatabaseAndState``.
     :param required_left_behind: a column without default that the new code no longer knows, but that stays.
     """
@@ -88,6 +90,8 @@ class Operation:
     required_left_behind: str = ""
     model: str = ""
     tables: tuple[Table, ...] = ()
+    required: tuple[tuple[str, str], ...] = ()
+    default_sql: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class Migration:
     """A migration that would run, with its operations in the order in which they run.
 
     :param acknowledged: rules that its own file lets pass, with the reason.
+    :param later: its own file says that new code does not need it: ``slipway_phase = "contract"``.
     """
 
     app: str
@@ -103,6 +108,7 @@ class Migration:
     backwards: bool
     operations: tuple[Operation, ...]
     acknowledged: tuple[tuple[str, str], ...] = ()
+    later: bool = False
 
     @property
     def key(self) -> str:

@@ -55,6 +55,7 @@ class Request:
     acknowledged: Mapping[str, Mapping[str, str] | str] = field(default_factory=dict)
     settled: Mapping[str, str] = field(default_factory=dict)
     undo: tuple[str, ...] | None = None
+    phase: str = "all"
     rehearsal_source: str = ""
     stall_budget_s: float = 10
     long_transaction_s: float = 10

@@ -56,6 +56,10 @@ JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
 WHERE conrelid = to_regclass(%s) AND contype = 'c' AND cardinality(conkey) = 1
 AND pg_get_constraintdef(pg_constraint.oid) LIKE 'CHECK ((' || quote_ident(attname) || ' IS NOT NULL))%%'
 """
+_REQUIRED = """
+SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+AND attnotnull AND NOT atthasdef AND attidentity = ''
+"""
 # What needs to know of the checks of its table.
 _BY_CHECKS = frozenset({"set not null", "validate"})
 
@@ -67,6 +71,7 @@ class Tables:
         self._connection = connection
         self._known: dict[str, Table | None] = dict(known or {})
         self._names: frozenset[str] | None = None
+        self._required: dict[str, frozenset[str]] = {}
         self._checks: dict[str, tuple[tuple[str, str, bool], ...]] = {}
 
     def get(self, name: str) -> Table | None:
@@ -88,6 +93,16 @@ class Tables:
             found = rows(self._connection, _CHECKS, (self._quoted(table.name),))
             self._checks[table.name] = tuple((name, column, valid) for name, column, valid in found)
         return self._checks[table.name]
+
+    def required(self, table: str, column: str) -> bool:
+        """Whether no INSERT can leave a column out, as the table is now."""
+        known = self.get(table)
+        if known is None:
+            return False
+        if known.name not in self._required:
+            found = rows(self._connection, _REQUIRED, (self._quoted(known.name),))
+            self._required[known.name] = frozenset(name for (name,) in found)
+        return column in self._required[known.name]
 
     def renamed(self, old: str, new: str) -> None:
         self._known[new] = self.get(old)
@@ -147,6 +162,22 @@ def _migration(connection: Any, tables: Tables, migration: Any, state: Any, *, b
         backwards=backwards,
         operations=tuple(operations),
         acknowledged=acknowledged_in(migration),
+        later=_is_later(migration),
+    )
+
+
+def _is_later(migration: Any) -> bool:
+    """Whether the migration's own file says that new code does not need it: ``slipway_phase = "contract"``.
+
+    :raises Refused: it says something else.
+    """
+    phase = getattr(migration, "slipway_phase", None)
+    if phase in {None, "contract"}:
+        return phase is not None
+    raise Refused(
+        f"{migration.app_label}.{migration.name}: slipway_phase is {phase!r}, expected 'contract' or nothing",
+        untouched="Nothing was changed",
+        remedy="Repair the migration and deploy that version",
     )
 
 
@@ -197,6 +228,8 @@ def _operation(editor: Any, tables: Tables, app: str, step: Step) -> Operation:
         inner=inner,
         model=_model_name(operation),
         tables=_tables(tables, sql),
+        required=_required(tables, sql),
+        default_sql=_default_sql(editor, app, step) if type(operation).__name__ == "RemoveField" else "",
         required_left_behind=_left_behind(app, step, tables, sql) if wrapped else "",
     )
 
@@ -204,6 +237,21 @@ def _operation(editor: Any, tables: Tables, app: str, step: Step) -> Operation:
 def _tables(tables: Tables, sql: Sequence[str]) -> tuple[Table, ...]:
     found = (table for line in sql for action in parse(line) for table in tables.named(action))
     return tuple(dict.fromkeys(found))
+
+
+def _required(tables: Tables, sql: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    dropped = (action for line in sql for action in parse(line) if action.kind == "drop column")
+    return tuple(
+        (action.relation, action.target) for action in dropped if tables.required(action.relation, action.target)
+    )
+
+
+def _default_sql(editor: Any, app: str, step: Step) -> str:
+    field = _state_field(app, step.from_state, step.operation)
+    # The one that a function makes is another each time.
+    if field is None or not field.has_default() or callable(field.default):
+        return ""
+    return str(editor.quote_value(field.get_db_prep_save(field.default, editor.connection)))
 
 
 def _statements(editor: Any, app: str, step: Step) -> tuple[list[str], str]:

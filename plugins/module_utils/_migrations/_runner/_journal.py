@@ -34,6 +34,8 @@ OPERATION_FAILED = "operation failed"
 OPERATION_WITHDRAWN = "operation without effect"
 # The index that the first statement of an operation will make, CONCURRENTLY: an INVALID one of this name is ours.
 INDEX_BEGUN = "index begun"
+# Left for later by a run of phase expand: the release works without it, and owes it.
+LEFT = "left for later"
 # All of the application's handlers of post_migrate have run.
 SIGNALS = "signals sent"
 
@@ -68,6 +70,9 @@ ORDER BY id
 _SIGNALS_OWED = f"""
 SELECT coalesce(max(id) FILTER (WHERE event IN ('applied', 'undone')), 0)
      > coalesce(max(id) FILTER (WHERE event = 'signals sent'), 0) FROM {TABLE}
+"""
+_OWED = f"""
+SELECT DISTINCT ON (app, name) app || '.' || name, release FROM {TABLE} WHERE event = '{LEFT}' ORDER BY app, name, id
 """
 
 
@@ -153,6 +158,16 @@ class Journal:
         """Return what a run has applied and what was not undone since, in the order of applying."""
         found = rows(self._connection, _SET, (run_id,)) if self.exists() else []
         return [(row[0], row[1]) for row in found]
+
+    def owed(self) -> dict[str, str]:
+        """Return what earlier releases left for later, by ``app.name``, with the release that did so first."""
+        found = rows(self._connection, _OWED) if self.exists() else []
+        return {key: release for key, release in found if release != self._release}
+
+    def noted(self) -> frozenset[str]:
+        """Return all that was ever left for later, by ``app.name``."""
+        found = rows(self._connection, _OWED) if self.exists() else []
+        return frozenset(key for key, _ in found)
 
     def signals_owed(self) -> bool:
         """True when a run ended after a migration and before the handlers of post_migrate had run."""

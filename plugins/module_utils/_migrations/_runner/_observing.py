@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused
@@ -35,6 +35,9 @@ class Observation:
     :param heads: by app the newest applied migrations.
     :param after: the same, once the plan has run.
     :param ahead: applied migrations that this release does not have.
+    :param owed: migrations that an earlier release left for later, by ``app.name``, with that release.
+    :param left: those of the plan that this run leaves for later.
+    :param noted: those that any run has left for later.
     :param replacements: squashed migrations whose parts are all applied, not yet recorded themselves.
     """
 
@@ -49,6 +52,15 @@ class Observation:
     replacements: tuple[str, ...]
     signals_owed: bool
     first: bool
+    owed: Mapping[str, str] = field(default_factory=dict)
+    left: tuple[Any, ...] = ()
+    noted: frozenset[str] = frozenset()
+
+    @property
+    def unnoted(self) -> list[Any]:
+        """Those that are left and of which no run has noted it. What stands half done is noted otherwise."""
+        known = {*self.noted, *(half.key for half in self.half_done)}
+        return [each for each in self.left if f"{each.app_label}.{each.name}" not in known]
 
 
 def load(connection: Any) -> Any:
@@ -150,7 +162,29 @@ def _observation(
         replacements=tuple(sorted(".".join(key) for key in _unrecorded(loader, recorded))),
         signals_owed=journal.signals_owed(),
         first=not recorded,
+        owed=journal.owed(),
+        noted=journal.noted(),
     )
+
+
+def in_part(seen: Observation, keys: Collection[str]) -> Observation:
+    """Return the observation with those of the plan that are in ``keys``; the others are left for later."""
+    chosen = tuple(each for each in seen.plan if f"{each.app_label}.{each.name}" in keys)
+    loader = seen.executor.loader
+    applied = {key for key in loader.applied_migrations if key in loader.graph.nodes}
+    after = heads(loader.graph, applied | {(each.app_label, each.name) for each in chosen})
+    return replace(seen, plan=chosen, after=after, left=tuple(each for each in seen.plan if each not in chosen))
+
+
+def needs(seen: Observation) -> dict[str, frozenset[str]]:
+    """Return for each migration of the plan what must be there before it, by ``app.name``."""
+    nodes = seen.executor.loader.graph.node_map
+    return {
+        f"{each.app_label}.{each.name}": frozenset(
+            ".".join(parent.key) for parent in nodes[(each.app_label, each.name)].parents
+        )
+        for each in seen.plan
+    }
 
 
 def _unrecorded(loader: Any, recorded: Collection[Key]) -> list[Key]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._migrations import _phases as phases
 from ansible_collections.slipway.django.plugins.module_utils._migrations._acknowledging import refuse_idle
 from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import Judged, judge_all
 from ansible_collections.slipway.django.plugins.module_utils._migrations._losing import drops
@@ -64,7 +65,9 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
 )
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._observing import (
     Observation,
+    in_part,
     invalid_indexes,
+    needs,
     observe,
     observe_undoing,
     states_before,
@@ -118,7 +121,10 @@ def respond(request: Request, clock: Clock) -> dict[str, Any]:
     except dj.Error as error:
         raise SlipwayError(f"the database does not tell what is so: {error_text(error)}", untouched=_NOTHING) from error
     plan = [_remaining(each, resumptions.get(each.migration.key)) for each in whole]
-    result = _result(request, seen, plan, resumptions)
+    parts = _parts(request, seen, plan)
+    seen, plan = _in_phase(seen, plan, parts)
+    resumptions = {key: each for key, each in resumptions.items() if key in parts.now}
+    result = _with_parts(_result(request, seen, plan, resumptions), parts)
     result["loss"] = _losses(desk, whole) if seen.backwards else []
     result["busy"] = _busy(desk)
     result["long_transactions"] = [vars(each) for each in _long_transactions(desk, plan)]
@@ -136,6 +142,26 @@ def respond(request: Request, clock: Clock) -> dict[str, Any]:
         _verify(run, seen, result)
     result["run_applied"] = [{"app": app, "name": name} for app, name in desk.journal.applied_by_run(request.run_id)]
     return result
+
+
+def _parts(request: Request, seen: Observation, plan: Sequence[Judged]) -> phases.Split:
+    """What of the plan runs in the phase that is asked for."""
+    if request.phase != phases.EXPAND or seen.backwards:
+        return phases.Split(frozenset(each.migration.key for each in plan))
+    return phases.split(plan, needs(seen), seen.owed)
+
+
+def _in_phase(seen: Observation, plan: list[Judged], parts: phases.Split) -> tuple[Observation, list[Judged]]:
+    return in_part(seen, parts.now), [each for each in plan if each.migration.key in parts.now]
+
+
+def _with_parts(result: dict[str, Any], parts: phases.Split) -> dict[str, Any]:
+    return {
+        **result,
+        **parts.as_dict(),
+        "lines": [*result["lines"], *parts.lines()],
+        "refused": list(dict.fromkeys([*result["refused"], *(key for key, _ in parts.problems)])),
+    }
 
 
 def _rehearse(desk: Desk, seen: Observation, plan: Sequence[Judged], result: dict[str, Any]) -> None:
@@ -256,7 +282,13 @@ def _judge(desk: Desk, seen: Observation) -> list[Judged]:
     else:
         migrations = collect(desk.work, seen.plan, seen.executor._create_project_state(with_applied_migrations=True))
     server = desk.work.pg_version // 10000
-    plan = judge_all(migrations, first=seen.first, acknowledged=request.acknowledged, server=server)
+    plan = judge_all(
+        migrations,
+        first=seen.first,
+        acknowledged=request.acknowledged,
+        server=server,
+        old_code=request.phase != phases.CONTRACT,
+    )
     if not seen.first:
         refuse_idle(plan, request.acknowledged)
     return plan
@@ -311,6 +343,8 @@ def _reason(request: Request, seen: Observation, plan: Sequence[Judged]) -> str:
         return "; ".join(parts)
     if seen.replacements:
         parts.append(f"squashed migrations to record: {', '.join(seen.replacements)}")
+    if seen.unnoted:
+        parts.append(f"left for later, to be noted: {', '.join(map(str, seen.unnoted))}")
     if seen.signals_owed and not plan:
         parts.append("a run ended before it had sent post_migrate")
     return "; ".join(parts)
@@ -321,6 +355,8 @@ def _idle_reason(request: Request, seen: Observation) -> str:
         return (
             f"nothing that run {request.run_id} applied is applied now" if request.undo is None else "none is applied"
         )
+    if seen.left:
+        return f"nothing that runs with expand is left; for contract there is {', '.join(map(str, seen.left))}"
     ahead = f"; the database is ahead of this release: {', '.join(seen.ahead)}" if seen.ahead else ""
     return f"all migrations of this release are applied{ahead}"
 
@@ -367,7 +403,7 @@ def _refuse(
         )
     if result["refused"] and request.state not in _READS_ONLY:
         raise Refused(
-            f"refused: {refusal_text(plan)}",
+            f"refused: {'; '.join(filter(None, [refusal_text(plan), *result['problems']]))}",
             untouched=f"{_NOTHING}, not by the other migrations of the plan either",
             remedy=""
             if seen.backwards
@@ -403,6 +439,7 @@ def _change(run: Run, seen: Observation, resumptions: Mapping[str, Resumption]) 
         state = apply_all(run, seen.plan, state)
         run.executor.check_replacements()
     send_after(alias, state, seen.plan, backwards=seen.backwards)
+    _note_left(run, seen)
     run.journal.add(events.SIGNALS)
 
 
@@ -422,6 +459,12 @@ def _clear_away(run: Run, resumption: Resumption) -> None:
         ) from error
     for name in ("lock_timeout", "statement_timeout"):
         execute_raw(run.work, f"SET {name} = {int(getattr(run.request, name + '_ms'))}")
+
+
+def _note_left(run: Run, seen: Observation) -> None:
+    """A later release must know what this one owes."""
+    for migration in seen.unnoted:
+        run.journal.add(events.LEFT, migration)
 
 
 def _make_tables(run: Run) -> None:
@@ -449,7 +492,7 @@ def _verify(run: Run, seen: Observation, result: dict[str, Any]) -> None:
     """
     now = observe(run.work, run.journal)
     result["after"], result["invalid_indexes"] = dict(now.heads), list(invalid_indexes(run.work))
-    undone = set(now.plan)
+    undone = set(now.plan) - set(seen.left)
     wrong = [each for each in seen.plan if (each in undone) != seen.backwards]
     if wrong or (run.request.state == APPLIED and undone):
         raise SlipwayError(

@@ -34,6 +34,7 @@ def options(**changed: Any) -> dict[str, Any]:
         "lock_budget": 60,
         "statement_timeout_ms": 60000,
         "concurrent_timeout": 3600,
+        "phase": "all",
         "on_busy": "fail",
         "busy_timeout": 300,
         "timeout": 7200,
