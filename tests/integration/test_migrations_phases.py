@@ -72,7 +72,8 @@ def test_a_column_that_new_code_can_not_leave_out_is_refused_with_the_bridge(sit
 
     statement = 'ALTER TABLE "orders_order" ALTER COLUMN "state" SET DEFAULT \'new\''
     assert "orders_order.state stays until orders.0003_no_state runs, is NOT NULL and has no default" in error.message
-    assert [each["statement"] for each in error.facts["bridges"]] == [statement]
+    bridge = {"migration": "orders.0003_no_state", "table": "orders_order", "column": "state", "statement": statement}
+    assert error.facts["bridges"] == [bridge]
     assert "note" not in site.columns()
     # What it offers is what helps.
     site.execute(statement)

@@ -44,7 +44,7 @@ def test_what_old_code_can_live_with_runs_and_the_rest_says_why_it_waits() -> No
     assert [(each.key, each.why) for each in found.later] == [
         ("shop.0003", "operation 0 (Remove): old code still reads and writes the column [drop-column]")
     ]
-    assert found.problems == found.bridges == ()
+    assert (found.problems, found.bridges) == ((), ())
     assert found.lines() == [f"shop.0003: later: {found.later[0].why}"]
 
 
