@@ -35,6 +35,9 @@ class Request:
     :param long_transaction_s: age from which a transaction is waited for before a lock is asked for.
     :param tripwire_rows: from how many rows on work that nobody foresaw is ended.
     :param progress_file: where to say how far the run is.
+    :param connect: False: judged without a database.
+    :param only: without a database, those to judge, as one deployment; None: all, each for itself.
+    :param server: without a database, the major version of the server that it is for.
     :param accept_data_loss: undoing may drop tables and columns that hold something.
     :param rehearsal_source: database whose copy is rehearsed on; empty: the schema of the live one.
     """
@@ -62,6 +65,9 @@ class Request:
     tripwire_rows: int = 100_000
     progress_file: str | None = None
     accept_data_loss: bool = False
+    connect: bool = True
+    only: tuple[str, ...] | None = None
+    server: int = 0
 
     def to_json(self) -> str:
         return json.dumps({"protocol": PROTOCOL, **asdict(self)})
@@ -71,8 +77,9 @@ class Request:
         values = json.loads(text)
         if values.pop("protocol", None) != PROTOCOL:
             raise ValueError(f"not a request of protocol {PROTOCOL}")
-        undo = values.pop("undo")
-        return cls(undo=None if undo is None else tuple(undo), **values)
+        for name in ("undo", "only"):
+            values[name] = None if values[name] is None else tuple(values[name])
+        return cls(**values)
 
 
 def answer_of(result: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ try:
     from django.db import Error, connections
     from django.db.backends.signals import connection_created
     from django.db.migrations.executor import MigrationExecutor
+    from django.db.migrations.loader import MigrationLoader
     from django.db.migrations.operations import RunPython
     from django.db.migrations.recorder import MigrationRecorder
     from django.db.migrations.state import ModelState, ProjectState
@@ -28,6 +29,7 @@ try:
     from django.db.models.fields import NOT_PROVIDED
     from django.db.models.functions import Now
     from django.db.transaction import atomic
+    from django.db.utils import load_backend
     from django.utils.module_loading import module_has_submodule
 except ImportError as error:
     MISSING = str(error)
@@ -43,6 +45,7 @@ __all__ = [
     "NOT_PROVIDED",
     "Error",
     "MigrationExecutor",
+    "MigrationLoader",
     "MigrationRecorder",
     "ModelState",
     "Now",
@@ -56,6 +59,7 @@ __all__ = [
     "django",
     "emit_post_migrate_signal",
     "emit_pre_migrate_signal",
+    "load_backend",
     "module_has_submodule",
     "psycopg2_waiting",
     "settings",

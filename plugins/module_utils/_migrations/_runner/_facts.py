@@ -134,6 +134,11 @@ def collect(connection: Any, plan: Sequence[Any], state: Any) -> list[Migration]
     return [_migration(connection, tables, each, state, backwards=False) for each in plan]
 
 
+def collect_one(connection: Any, tables: Tables, migration: Any, state: Any) -> Migration:
+    """Return the facts about one migration; the state is led along."""
+    return _migration(connection, tables, migration, state, backwards=False)
+
+
 def collect_undoing(
     connection: Any, plan: Sequence[Any], states: Any, known: Mapping[str, Table] | None = None
 ) -> list[Migration]:

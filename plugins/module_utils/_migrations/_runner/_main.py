@@ -18,6 +18,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._protoc
 )
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import error_text
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._offline import judge_offline
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._respond import respond
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
 
@@ -47,7 +48,7 @@ def _own_descriptor() -> int:
 def _answer(request: Request) -> str:
     try:
         _set_up(request)
-        return answer_of(respond(request, SystemClock()))
+        return answer_of(respond(request, SystemClock()) if request.connect else judge_offline(request))
     except Refused as error:
         return answer_of_error(error)
     except SlipwayError as error:
