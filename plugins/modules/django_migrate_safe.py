@@ -69,8 +69,11 @@ options:
       - V(reversed) undoes exactly what O(run_id) applied, or what O(applied) lists, the last one first. It needs the
         release that applied them. Nothing is touched when one of them can't be undone, or when an applied migration
         outside of the set builds on one of them, or when data would go and O(accept_data_loss) is not given.
+      - V(compatible) only asks whether the release can run on the schema as it is now, whichever migrations made it,
+        and tells RV(verdict). Its models are held against the catalogs. What it does to data that newer code has
+        written is not part of the verdict.
     type: str
-    choices: [planned, rehearsed, applied, reversed]
+    choices: [planned, rehearsed, applied, reversed, compatible]
     default: planned
   phase:
     description:
@@ -533,6 +536,21 @@ loss:
     text:
       description: All that in words.
       type: str
+verdict:
+  description:
+    - C(fits), C(differs) when something breaks, or C(doubtful) when something may.
+  returned: success, with O(state=compatible)
+  type: str
+breaks:
+  description: What the release can't live with.
+  returned: success, with O(state=compatible)
+  type: list
+  elements: str
+doubts:
+  description: Rules of the schema that the release does not know, when it is behind the database.
+  returned: success, with O(state=compatible)
+  type: list
+  elements: str
 busy:
   description: The run that works on this database now. Looked at with O(state=planned) only.
   returned: success
@@ -564,7 +582,11 @@ from ansible_collections.slipway.django.plugins.module_utils._polling import Sys
 from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 
 ARGUMENTS = {
-    "state": {"type": "str", "choices": ["planned", "rehearsed", "applied", "reversed"], "default": "planned"},
+    "state": {
+        "type": "str",
+        "choices": ["planned", "rehearsed", "applied", "reversed", "compatible"],
+        "default": "planned",
+    },
     "phase": {"type": "str", "choices": ["all", "expand", "contract"], "default": "all"},
     "release_path": {"type": "path", "required": True},
     "project_directory": {"type": "str", "default": "."},

@@ -46,6 +46,21 @@ options:
     description: Exactly the migrations, comma-separated, that would block the way back and are known to do no harm.
     type: str
     default: ""
+  schema:
+    description:
+      - What the live schema says of that release, which M(slipway.django.django_migrate_safe) asks with
+        C(state=compatible).
+      - V(fits) lets pass migrations of phase C(contract); those of which no catalog tells what they did to data still
+        block the way. V(differs) blocks it whatever the records say. V(doubtful) and V(unasked) leave it to the
+        records.
+      - V(later) refuses nothing for the sake of the schema and tells RV(blocking), so that it can be asked.
+    type: str
+    choices: [unasked, later, fits, differs, doubtful]
+    default: unasked
+  schema_reason:
+    description: The same in words, for the refusal.
+    type: str
+    default: ""
 seealso:
   - module: slipway.django.deployment_info
 """
@@ -78,6 +93,11 @@ reason:
   description: From where to where, and what becomes of the schema.
   returned: success
   type: str
+blocking:
+  description: Migrations that would block the way by the records. Only with O(schema=later).
+  returned: success
+  type: list
+  elements: str
 migrations:
   description: Migrations that stay applied although the older release does not know them.
   returned: success
@@ -88,7 +108,12 @@ migrations:
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.slipway.django.plugins.module_utils._deployment._rollback import decide
+from ansible_collections.slipway.django.plugins.module_utils._deployment._rollback import (
+    UNASKED,
+    VERDICTS,
+    Schema,
+    decide,
+)
 from ansible_collections.slipway.django.plugins.module_utils._deployment._store import CONTROL, Store
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
@@ -100,12 +125,19 @@ def main() -> None:
             "root": {"type": "path", "required": True},
             "release": {"type": "str", "default": ""},
             "accept_schema": {"type": "str", "default": ""},
+            "schema": {"type": "str", "choices": list(VERDICTS), "default": UNASKED},
+            "schema_reason": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
     try:
         records = Store(module.params["root"], CONTROL).observe(SystemClock()).records
-        decision = decide(records, release=module.params["release"], accept_schema=module.params["accept_schema"])
+        decision = decide(
+            records,
+            release=module.params["release"],
+            accept_schema=module.params["accept_schema"],
+            schema=Schema(module.params["schema"], module.params["schema_reason"]),
+        )
     except SlipwayError as error:
         module.fail_json(msg=error.message, **error.facts)
     module.exit_json(changed=False, msg=decision.reason, **asdict(decision))

@@ -180,3 +180,84 @@ def test_how_far_the_build_of_an_index_is(site: DjangoSite, tmp_path: Path) -> N
     assert last["text"].startswith("for process ")
     # Whoever has to end it ends the module, which takes its runner along.
     assert last["pid"] == os.getpid()
+
+
+# --- can a release run on the schema as it is? ---
+
+
+def verdict(site: DjangoSite) -> tuple[str, list[str]]:
+    """What the release of the site, without the migrations of tomorrow, says of the schema."""
+    result = migrate(site, "compatible")
+    return result["verdict"], [*result["breaks"], *result["doubts"]]
+
+
+MODELS = """
+from django.db import models
+
+
+class Order(models.Model):
+    number = models.CharField(max_length=20)
+    state = models.CharField(max_length=10, default="new")
+    amount = models.IntegerField(null=True)
+
+
+class Line(models.Model):
+    order = models.ForeignKey(Order, models.CASCADE)
+"""
+
+
+@pytest.fixture
+def modelled(site: DjangoSite) -> DjangoSite:
+    (site.release / "src" / "orders" / "models.py").write_text(MODELS)
+    return site
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected", "why"),
+    [
+        (NOTE, "fits", []),
+        (WIDER, "fits", []),
+        (
+            'migrations.RemoveField("order", "state"),',
+            "differs",
+            ["orders_order has no column state"],
+        ),
+        (
+            'migrations.AddField("order", "must", models.IntegerField(default=1)),',
+            "differs",
+            [
+                "orders_order.must is required and has no default, and the release does not know it: INSERTs fail",
+            ],
+        ),
+        (
+            'migrations.AlterField("order", "amount", models.IntegerField(default=0)),',
+            "differs",
+            ["orders_order.amount is NOT NULL, the release may write NULL"],
+        ),
+        ('migrations.RenameModel("Line", "Item"),', "differs", ["there is no table orders_line"]),
+        (
+            'migrations.AlterField("order", "number", models.CharField(max_length=20, unique=True)),',
+            "doubtful",
+            ["orders_order has a rule that the release does not know: UNIQUE (number)"],
+        ),
+    ],
+)
+def test_whether_the_older_release_can_run(modelled: DjangoSite, operation: str, expected: str, why: list[str]) -> None:
+    site = modelled
+    site.migration("0002_tomorrow", operation)
+    migrate(site, "applied", acknowledged={"orders.0002_tomorrow": "a test"})
+    (site.release / "src" / "orders" / "migrations" / "0002_tomorrow.py").unlink()
+    before = schema(site)
+
+    assert verdict(site) == (expected, why)
+    assert schema(site) == before
+
+
+def test_a_release_fits_the_schema_that_it_has_made(modelled: DjangoSite) -> None:
+    """All of Django's own tables included, with their checks, unique sets and foreign keys."""
+    modelled.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('auth', '9999_tomorrow', now())")
+
+    assert verdict(modelled) == ("fits", [])
+    result = migrate(modelled, "compatible", check=True)
+    assert (result["changed"], result["ahead"]) == (False, ["auth.9999_tomorrow"])
+    assert result["reason"] == "the release can run on this schema, which is ahead of it by auth.9999_tomorrow"

@@ -10,7 +10,7 @@ looks at: an older release must be able to live with the schema as it is now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,17 +25,40 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Inva
 _NOTHING = "Nothing was changed"
 # The phase of a migration that the code before it can live with; see _migrations/_rules.py.
 _EXPAND = "expand"
+_CONTRACT = "contract"
+# What is accepted where the schema differs by no migration that the records know.
+_ANY = "schema"
+
+UNASKED = "unasked"
+LATER = "later"
+FITS = "fits"
+DIFFERS = "differs"
+DOUBTFUL = "doubtful"
+VERDICTS = (UNASKED, LATER, FITS, DIFFERS, DOUBTFUL)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the live schema says of the release to go back to; ``later`` when it is to be asked next."""
+
+    verdict: str = UNASKED
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Where to, and why that is right. ``migrations`` stay applied: the older code can live with them."""
+    """Where to, and why that is right.
+
+    :param migrations: they stay applied.
+    :param blocking: those of them that would block the way, when the schema is still to be asked.
+    """
 
     release: str
     version: str
     commit: str
     reason: str
     migrations: tuple[str, ...]
+    blocking: tuple[str, ...] = ()
 
 
 def _deploys(records: Sequence[Record]) -> list[Record]:
@@ -84,11 +107,12 @@ def migrations_since(records: Sequence[Record], target: Record) -> dict[str, str
     return {name: phase for record in later for name, phase in _planned(record)}
 
 
-def _refuse_schema(target: Record, live: Record, blocking: Sequence[str]) -> Refused:
+def _refuse_schema(target: Record, live: Record, blocking: Sequence[str], schema: Schema) -> Refused:
     names = ", ".join(blocking)
+    verb = "is" if len(blocking) == 1 else "are"
+    because = f"since then {names} may have been applied, which {verb} not known to leave older code working"
     return Refused(
-        f"{target.release} ({target.version}) may not fit the schema: since then {names} may have been applied, "
-        f"which {'is' if len(blocking) == 1 else 'are'} not known to leave older code working",
+        f"{target.release} ({target.version}) {_word(schema)}: {because}{_told(schema)}",
         untouched=f"{_NOTHING}, {live.release} ({live.version}) serves on",
         remedy=(
             "Choose one: go forward with a version that mends the fault; undo these migrations with the newer "
@@ -100,11 +124,42 @@ def _refuse_schema(target: Record, live: Record, blocking: Sequence[str]) -> Ref
     )
 
 
-def decide(records: Sequence[Record], *, release: str, accept_schema: str) -> Decision:
+def _refuse_difference(target: Record, live: Record, schema: Schema) -> Refused:
+    return Refused(
+        f"{target.release} ({target.version}) does not fit the schema{_told(schema)}",
+        untouched=f"{_NOTHING}, {live.release} ({live.version}) serves on",
+        remedy=(
+            "Choose one: go forward with a version that mends the fault; undo the migrations that made the difference "
+            "with the newer release's code (django_migrate_safe, state reversed); restore the backup of before; or, "
+            f"when you know that the older code works with it, say so exactly: -e rollback_accept_schema={_ANY}"
+        ),
+        facts={"migrations": []},
+    )
+
+
+def _word(schema: Schema) -> str:
+    return "does not fit the schema" if schema.verdict == DIFFERS else "may not fit the schema"
+
+
+def _told(schema: Schema) -> str:
+    return f". The live schema was asked: {schema.reason}" if schema.reason else ""
+
+
+def _blocking(since: Mapping[str, str], schema: Schema) -> list[str]:
+    """The migrations that block the way.
+
+    Where the live schema was asked and fits, what is left are those of which no catalog tells what they did to data.
+    """
+    harmless = {_EXPAND, _CONTRACT} if schema.verdict == FITS else {_EXPAND}
+    return sorted(name for name, phase in since.items() if phase not in harmless)
+
+
+def decide(records: Sequence[Record], *, release: str, accept_schema: str, schema: Schema | None = None) -> Decision:
     """Decide whereto the site goes back.
 
     :param release: a release by name, or empty for the one before the one that is live.
     :param accept_schema: exactly the migrations, comma-separated, that would block the way.
+    :param schema: what the live schema says of the release; by default it was not asked.
     :raises Refused: there is nothing to go back to, or the schema does not allow it.
     :raises InvalidOption: the release never served, or ``accept_schema`` names other migrations.
     """
@@ -117,13 +172,22 @@ def decide(records: Sequence[Record], *, release: str, accept_schema: str) -> De
         )
     target = _target(records, live, release)
     since = migrations_since(records, target)
-    blocking = sorted(name for name, phase in since.items() if phase != _EXPAND)
-    accepted = sorted(name for name in accept_schema.split(",") if name)
-    if accepted and accepted != blocking:
-        raise InvalidOption("accept_schema", accept_schema, f"exactly {','.join(blocking) or 'nothing'}")
-    if blocking and not accepted:
-        raise _refuse_schema(target, live, blocking)
+    told = schema or Schema()
+    blocking = _blocking(since, told)
     kept = tuple(sorted(since))
+    if told.verdict == LATER:
+        reason = f"from {live.release} ({live.version}) to {target.release} ({target.version}), if the schema allows it"
+        return Decision(target.release, target.version, target.commit, reason, kept, tuple(blocking))
+    accepted = sorted(name for name in accept_schema.split(",") if name)
+    differs = told.verdict == DIFFERS
+    wanted = blocking or ([_ANY] if differs else [])
+    # Whoever has read the records alone has accepted what they name: a better answer of the schema asks for less.
+    if accepted and accepted != wanted and accepted != _blocking(since, Schema()):
+        raise InvalidOption("accept_schema", accept_schema, f"exactly {','.join(wanted) or 'nothing'}")
+    if blocking and not accepted:
+        raise _refuse_schema(target, live, blocking, told)
+    if differs and not accepted:
+        raise _refuse_difference(target, live, told)
     schema = f"the schema stays, with {', '.join(kept)}" if kept else "the schema is the same"
     reason = f"from {live.release} ({live.version}) to {target.release} ({target.version}); {schema}"
     return Decision(target.release, target.version, target.commit, reason, kept)

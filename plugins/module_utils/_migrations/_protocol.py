@@ -21,6 +21,7 @@ PROTOCOL = 1
 
 PLANNED = "planned"
 REHEARSED = "rehearsed"
+COMPATIBLE = "compatible"
 APPLIED = "applied"
 REVERSED = "reversed"
 

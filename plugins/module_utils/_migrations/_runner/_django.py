@@ -18,7 +18,7 @@ try:
     from django.apps import apps
     from django.conf import settings
     from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
-    from django.db import Error, connections
+    from django.db import Error, connections, router
     from django.db.backends.signals import connection_created
     from django.db.migrations.executor import MigrationExecutor
     from django.db.migrations.loader import MigrationLoader
@@ -62,5 +62,6 @@ __all__ = [
     "load_backend",
     "module_has_submodule",
     "psycopg2_waiting",
+    "router",
     "settings",
 ]

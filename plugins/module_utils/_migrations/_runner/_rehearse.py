@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,6 +41,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
 )
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._facts import collect_undoing
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._observing import (
+    in_part,
     invalid_indexes,
     observe,
     states_before,
@@ -56,16 +57,19 @@ from ansible_collections.slipway.django.plugins.module_utils._process import Run
 _COPY_ONLY = "Nothing was changed: it ran on a copy, which is gone again"
 
 
-def rehearse(run: Run, plan: Sequence[Judged], *, first: bool, runner: Runner) -> Rehearsal:
+def rehearse(run: Run, plan: Sequence[Judged], *, left: Collection[str], first: bool, runner: Runner) -> Rehearsal:
     """Run the plan on a copy and return what was found. ``run`` is for the live database, which is only read.
 
+    :param left: the pending migrations that are no part of the plan.
     :raises SlipwayError: there can be no copy, or it is not as the live database.
     """
     work, source = run.work, run.request.rehearsal_source
     live, path = read_sizes(work), rows(work, "SHOW search_path")[0][0]
     with copied(work, source, clock=run.clock, runner=runner) as name, _moved_to(work, name, path):
-        seen = observe(work, run.journal)
-        wanted, found = [each.migration.key for each in plan], [f"{m.app_label}.{m.name}" for m in seen.plan]
+        wanted = [each.migration.key for each in plan]
+        whole = observe(work, run.journal)
+        found = [key for key in map(_key, whole.plan) if key not in left]
+        seen = in_part(whole, frozenset(wanted))
         if wanted != found:
             raise SlipwayError(
                 f"the copy is not as the live database: there {', '.join(found) or 'nothing'} would be applied, here"
@@ -83,6 +87,10 @@ def rehearse(run: Run, plan: Sequence[Judged], *, first: bool, runner: Runner) -
             first,
         )
         return stage.play(plan, seen.plan, Rehearsal(source, (), copy, live))
+
+
+def _key(migration: Any) -> str:
+    return f"{migration.app_label}.{migration.name}"
 
 
 @contextmanager

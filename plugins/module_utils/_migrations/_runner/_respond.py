@@ -14,11 +14,13 @@ from typing import Any
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._migrations import _phases as phases
 from ansible_collections.slipway.django.plugins.module_utils._migrations._acknowledging import refuse_idle
+from ansible_collections.slipway.django.plugins.module_utils._migrations._fits import fit
 from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import Judged, judge_all
 from ansible_collections.slipway.django.plugins.module_utils._migrations._losing import drops
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import split_key
 from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import (
     APPLIED,
+    COMPATIBLE,
     PLANNED,
     REHEARSED,
     REVERSED,
@@ -42,6 +44,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     Watcher,
     long_holders,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._catalog import read_catalog
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._counting import losses
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import (
     Session,
@@ -63,6 +66,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     take_run,
     take_work,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._models import expected_models
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._observing import (
     Observation,
     in_part,
@@ -92,7 +96,8 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._progress
 from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 
 _NOTHING = "Nothing was changed"
-_READS_ONLY = (PLANNED, REHEARSED)
+_ASKS_ONLY = (PLANNED, COMPATIBLE)
+_READS_ONLY = (*_ASKS_ONLY, REHEARSED)
 
 
 @dataclass(frozen=True)
@@ -125,12 +130,14 @@ def respond(request: Request, clock: Clock) -> dict[str, Any]:
     seen, plan = _in_phase(seen, plan, parts)
     resumptions = {key: each for key, each in resumptions.items() if key in parts.now}
     result = _with_parts(_result(request, seen, plan, resumptions), parts)
+    if request.state == COMPATIBLE:
+        return {**result, **_compatible(desk, seen)}
     result["loss"] = _losses(desk, whole) if seen.backwards else []
     result["busy"] = _busy(desk)
     result["long_transactions"] = [vars(each) for each in _long_transactions(desk, plan)]
     _refuse(request, seen, plan, result, resumptions)
     if request.state == REHEARSED and plan and not request.check_mode:
-        _rehearse(desk, seen, plan, result)
+        _rehearse(desk, seen, plan, parts, result)
     if result["changed"] and not request.check_mode:
         run = _run(desk, seen, plan)
         try:
@@ -164,19 +171,23 @@ def _with_parts(result: dict[str, Any], parts: phases.Split) -> dict[str, Any]:
     }
 
 
-def _rehearse(desk: Desk, seen: Observation, plan: Sequence[Judged], result: dict[str, Any]) -> None:
+def _rehearse(
+    desk: Desk, seen: Observation, plan: Sequence[Judged], parts: phases.Split, result: dict[str, Any]
+) -> None:
     """Run the plan on a copy. What was measured takes the place of what the plan claimed."""
     # Of the copy alone: the connection to the live database is closed before it leads there.
     desk.session.read_only = False
     try:
-        rehearsal = rehearse(_context(desk, seen), plan, first=seen.first, runner=SystemRunner())
+        left = {f"{each.app_label}.{each.name}" for each in seen.left}
+        rehearsal = rehearse(_context(desk, seen), plan, left=left, first=seen.first, runner=SystemRunner())
     except dj.Error as error:
         raise SlipwayError(f"the rehearsal failed: {error_text(error)}", untouched=_NOTHING) from error
     finally:
         desk.session.read_only = True
     result["rehearsal"] = as_dict(rehearsal)
-    result["lines"] = rehearsal_lines(rehearsal)
-    result["refused"] = [each.measured.key for each in rehearsal.findings if each.refused]
+    result["lines"] = [*rehearsal_lines(rehearsal), *parts.lines()]
+    refused = [each.measured.key for each in rehearsal.findings if each.refused]
+    result["refused"] = list(dict.fromkeys([*refused, *(key for key, _ in parts.problems)]))
     try:
         refuse_failure(rehearsal)
     except SlipwayError as error:
@@ -189,7 +200,7 @@ def _open(request: Request, clock: Clock) -> Desk:
     session = Session(_name(request), request.lock_timeout_ms, request.statement_timeout_ms)
     work = open_work(request.database, session)
     lock = open_copy(work, _name(request))
-    if request.state != PLANNED:
+    if request.state not in _ASKS_ONLY:
         take_run(lock, clock=clock, wait_s=request.busy_timeout_s if request.on_busy == "wait" else 0.0)
         refuse_pooler(lock, work)
         take_work(work, clock=clock)
@@ -233,6 +244,20 @@ def _context(desk: Desk, seen: Observation) -> Run:
 def _long_transactions(desk: Desk, plan: Sequence[Judged]) -> list[Blocker]:
     tables = sorted({name for each in plan for name in blocked_tables(each)})
     return long_holders(desk.lock, tables, desk.request.long_transaction_s) if tables else []
+
+
+def _compatible(desk: Desk, seen: Observation) -> dict[str, Any]:
+    """Hold the release's models against the schema as it is now."""
+    try:
+        found = fit(expected_models(desk.lock), read_catalog(desk.work), seen.ahead)
+    except (dj.Error, desk.work.Database.Error) as error:
+        raise SlipwayError(f"the schema can't be looked at: {error_text(error)}", untouched=_NOTHING) from error
+    return {
+        "verdict": found.verdict,
+        "breaks": list(found.breaks),
+        "doubts": list(found.doubts),
+        "reason": str(found),
+    }
 
 
 def _losses(desk: Desk, plan: Sequence[Judged]) -> list[dict[str, Any]]:

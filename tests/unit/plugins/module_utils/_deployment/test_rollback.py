@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._deployment._record import Record
-from ansible_collections.slipway.django.plugins.module_utils._deployment._rollback import decide
+from ansible_collections.slipway.django.plugins.module_utils._deployment._rollback import (
+    DIFFERS,
+    DOUBTFUL,
+    FITS,
+    LATER,
+    Schema,
+    decide,
+)
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
 
 
@@ -107,3 +114,48 @@ def test_nowhere_to_go_is_said(records: list[Record], release: str, message: str
 
 def test_a_release_further_back_can_be_named() -> None:
     assert decide([A, B, record(3, "c", before="b")], release="a", accept_schema="").release == "a"
+
+
+# --- the live schema was asked ---
+
+
+def test_a_schema_that_is_still_to_be_asked_refuses_nothing() -> None:
+    decision = decide([A, B, C], release="", accept_schema="", schema=Schema(LATER))
+
+    assert (decision.release, decision.blocking) == ("b", ("shop.0003",))
+    assert decision.reason.endswith(", if the schema allows it")
+
+
+def test_a_schema_that_fits_lets_contract_pass_and_nothing_of_which_no_catalog_tells() -> None:
+    fits = Schema(FITS, "the release can run on this schema")
+    data = record(3, "c", before="b", planned={"shop.0003": "contract", "shop.0004": "unknown"})
+
+    assert decide([A, B, C], release="", accept_schema="", schema=fits).migrations == ("shop.0003",)
+    with pytest.raises(Refused, match=r"since then shop\.0004 may have been applied") as caught:
+        decide([A, B, data], release="", accept_schema="", schema=fits)
+    assert "The live schema was asked: the release can run on this schema." in caught.value.message
+    # What the records alone would have asked for is enough.
+    for accepted in ("shop.0004", "shop.0003,shop.0004"):
+        assert decide([A, B, data], release="", accept_schema=accepted, schema=fits).release == "b"
+
+
+def test_a_schema_that_differs_refuses_what_the_records_would_allow() -> None:
+    differs = Schema(DIFFERS, "the release can't run on this schema: orders has no column state")
+
+    with pytest.raises(Refused) as caught:
+        decide([A, B], release="", accept_schema="", schema=differs)
+
+    assert caught.value.message.startswith(
+        "a (version of a) does not fit the schema. The live schema was asked: the release can't run on this schema:"
+        " orders has no column state. Nothing was changed, b (version of b) serves on. Choose one: go forward"
+    )
+    assert "-e rollback_accept_schema=schema" in caught.value.message
+    assert decide([A, B], release="", accept_schema="schema", schema=differs).release == "a"
+    with pytest.raises(Refused, match=r"b \(version of b\) does not fit the schema: since then shop\.0003"):
+        decide([A, B, C], release="", accept_schema="", schema=differs)
+
+
+def test_a_doubtful_schema_leaves_it_to_the_records() -> None:
+    assert decide([A, B], release="", accept_schema="", schema=Schema(DOUBTFUL, "why")).release == "a"
+    with pytest.raises(Refused, match="may not fit the schema"):
+        decide([A, B, C], release="", accept_schema="", schema=Schema(DOUBTFUL, "why"))
