@@ -188,6 +188,6 @@ def decide(records: Sequence[Record], *, release: str, accept_schema: str, schem
         raise _refuse_schema(target, live, blocking, told)
     if differs and not accepted:
         raise _refuse_difference(target, live, told)
-    schema = f"the schema stays, with {', '.join(kept)}" if kept else "the schema is the same"
-    reason = f"from {live.release} ({live.version}) to {target.release} ({target.version}); {schema}"
+    stays = f"the schema stays, with {', '.join(kept)}" if kept else "the schema is the same"
+    reason = f"from {live.release} ({live.version}) to {target.release} ({target.version}); {stays}"
     return Decision(target.release, target.version, target.commit, reason, kept)
