@@ -566,6 +566,10 @@ blockers:
   returned: after a failure in a migration
   type: list
   elements: dict
+no_means:
+  description: Set to true when a rehearsal was refused because this host, or the database role, lacks what it needs.
+  returned: after a refusal with O(state=rehearsed)
+  type: bool
 stderr:
   description: The end of what the release printed, without the values of its environment file.
   returned: failure

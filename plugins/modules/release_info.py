@@ -193,6 +193,14 @@ releases:
     built_at:
       description: When it was built, in UTC, V(null) when it is not complete.
       type: str
+running:
+  description: The releases that a process runs from, each with one of its processes.
+  returned: success
+  type: dict
+running_unknown:
+  description: A process that can't be looked at and may run from any of them. V(null) when there is none.
+  returned: success
+  type: str
 commits:
   description: Commits that the version brings, the newest first, at most 500 together with RV(commits_removed).
   returned: success
@@ -304,6 +312,8 @@ def as_result(found: Answer) -> dict[str, Any]:
         "live": {"slot": live.slot, "release": live.release} if live.slot else None,
         "live_reason": live.reason,
         "releases": [release_result(seen) for seen in found.releases],
+        "running": dict(found.running.releases),
+        "running_unknown": found.running.unknown,
         "commits": [vars(change) for change in changes.added] if changes else [],
         "commits_removed": [vars(change) for change in changes.removed] if changes else [],
         "commits_known": changes is not None,

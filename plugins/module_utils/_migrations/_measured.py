@@ -201,11 +201,12 @@ def find(judged: Judged, measured: Measured, sizes: Mapping[str, Table], *, rows
     lock = _worst(_lock_of(operation, measured, sizes) for operation in _indexes(judged, measured))
     if not rows and lock != "downtime":
         lock = _worst([lock, *_unseen(judged)])
-    phase = _phase(judged, measured)
-    if phase != (EXPAND if judged.phase == OFFLINE else judged.phase):
+    # Where no old code runs, nothing is broken.
+    phase = _phase(judged, measured) if judged.old_code else EXPAND
+    if judged.old_code and phase != (EXPAND if judged.phase == OFFLINE else judged.phase):
         because = f": {'; '.join(measured.breaks)}" if measured.breaks else ": the catalogs show nothing that breaks"
         differs.append(f"the plan said {judged.phase}, measured {phase}{because}")
-    elif judged.phase == CONTRACT and not measured.breaks:
+    elif judged.old_code and judged.phase == CONTRACT and not measured.breaks:
         differs.append("the plan says contract, and no catalog shows why: the plan's reason stands")
     # How long others wait is a matter of what was measured, not of what the plan feared.
     phase = OFFLINE if phase == EXPAND and lock == "downtime" else phase

@@ -18,6 +18,7 @@ from ansible_collections.slipway.django.plugins.module_utils._release._naming im
     configuration_digest,
     release_name,
 )
+from ansible_collections.slipway.django.plugins.module_utils._release._processes import Running, running_releases
 from ansible_collections.slipway.django.plugins.module_utils._release._refs import Resolved, checked_version, resolve
 from ansible_collections.slipway.django.plugins.module_utils._release._repository import Changes, Git, Mirror
 from ansible_collections.slipway.django.plugins.module_utils._release._scratch import prepare_scratch, remove_scratch
@@ -64,6 +65,7 @@ class Answer:
     releases: tuple[ReleaseSeen, ...]
     changes: Changes | None
     note: str
+    running: Running
 
 
 def answer(question: Question, runner: Runner) -> Answer:
@@ -79,7 +81,8 @@ def answer(question: Question, runner: Runner) -> Answer:
     if resolved is not None:
         name = release_name(resolved.commit, configuration_digest(question.environment, question.identity))
     changes, note = _changes(question, resolved, question.since or _live_commit(live, releases))
-    return Answer(resolved, name, slots, live, releases, changes, note)
+    running = running_releases(question.layout.releases)
+    return Answer(resolved, name, slots, live, releases, changes, note, running)
 
 
 def resolve_version(question: Question) -> Resolved | None:

@@ -138,7 +138,7 @@ def _refuse(live: Live, source: str) -> None:
             f"a rehearsal needs a database of its own, and the role {live.user} may not create one",
             untouched=_NOTHING,
             remedy=f"ALTER ROLE {quote_name(live.user)} CREATEDB",
-            facts={"user": live.user},
+            facts={"user": live.user, "no_means": True},
         )
     if source == live.name:
         raise Refused(
@@ -234,7 +234,7 @@ def _client(work: Any, runner: Runner) -> Client:
             untouched=_NOTHING,
             remedy=f"Install them (on Debian: postgresql-client-{major}), or name a restored backup in"
             " rehearsal_source",
-            facts={"server": major, "clients": [client.version for client in clients]},
+            facts={"server": major, "clients": [client.version for client in clients], "no_means": True},
         )
     return found
 
