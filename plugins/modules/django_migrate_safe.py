@@ -175,8 +175,8 @@ options:
   tripwire_rows:
     description:
       - A statement that begins to write anew, to check or to index a table with more rows than this, or with more than
-        64 MiB, under a lock that others wait for, is cancelled at once, unless the plan has said so or the migration is
-        O(acknowledged). Undoing and the first migrations of a database are not.
+        64 MiB, under a lock that others wait for, is cancelled at once, unless the plan has said so or the migration
+        has C(unforeseen-work) in O(acknowledged). Undoing and the first migrations of a database are not.
     type: int
     default: 100000
   statement_timeout_ms:

@@ -14,6 +14,8 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._plan i
 
 INVENTORY = "inventory"
 FILE = "migration"
+# Not a rule of the table: what the server begins in the run itself. It may be let pass before anybody has seen it.
+UNFORESEEN = "unforeseen-work"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def granted(
     reasons = {rule: (reason, FILE) for rule, reason in migration.acknowledged} | {
         rule: (reason, INVENTORY) for rule, reason in written.items()
     }
-    return tuple(Acknowledgement(rule, *reasons[rule]) for rule in sorted(set(reasons) & set(rules)))
+    return tuple(Acknowledgement(rule, *reasons[rule]) for rule in sorted(set(reasons) & {*rules, UNFORESEEN}))
 
 
 class _Judged(Protocol):
@@ -87,5 +89,5 @@ def _idle(judged: _Judged, written: Mapping[str, str] | str) -> Iterator[str]:
             if not rules:
                 yield f"{key} in the {where} (its rules that object: none)"
             continue
-        for rule in sorted(set(given) - rules):
+        for rule in sorted(set(given) - rules - {UNFORESEEN}):
             yield f"{key}: {rule} in the {where} (its rules that object: {accepted})"

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
+from ansible_collections.slipway.django.plugins.module_utils._migrations._acknowledging import UNFORESEEN
 from ansible_collections.slipway.django.plugins.module_utils._migrations._launch import Site
 from ansible_collections.slipway.django.plugins.module_utils._migrations._phases import ALL
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import split_key
@@ -17,6 +18,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._protoc
 from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._table import RULE_NAMES
 from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import require_name
 
+_ACKNOWLEDGED = frozenset({*RULE_NAMES, UNFORESEEN})
 # The least that makes sense; 0 means "no limit" to PostgreSQL, and that is never meant here.
 _LEAST = {
     "lock_timeout_ms": 10,
@@ -107,9 +109,11 @@ def _acknowledged(entries: Mapping[str, Any]) -> dict[str, dict[str, str] | str]
             continue
         if split_key(str(name)) is None:
             raise InvalidOption("acknowledged", name, "app.name, such as shop.0002_order_note")
-        unknown = sorted(str(rule) for rule in written if rule not in RULE_NAMES)
+        unknown = sorted(str(rule) for rule in written if rule not in _ACKNOWLEDGED)
         if unknown or not written:
-            raise InvalidOption(f"acknowledged.{name}", ", ".join(unknown), f"rules: {', '.join(sorted(RULE_NAMES))}")
+            raise InvalidOption(
+                f"acknowledged.{name}", ", ".join(unknown), f"rules: {', '.join(sorted(_ACKNOWLEDGED))}"
+            )
         found[str(name)] = {rule: _reason(f"acknowledged.{name}.{rule}", reason) for rule, reason in written.items()}
     return found
 

@@ -66,7 +66,8 @@ WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'i', 'I', 'S', 'v')
 _FOREIGN_KEY = "SELECT conrelid::bigint FROM pg_constraint WHERE conname = %s AND contype = 'f' ORDER BY oid DESC"
 
 _TABLES = {"r", "p", "m"}
-_HOLD_S = 0.06
+# Whom it stops is let go as soon as it waits; this is for one that is slow to come, on a busy machine.
+_HOLD_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class Tracer:
         self._clock = clock
         self._ears = Ears()
         self._wired: Any = None
+        self._inside = False
         self.existing = read_relations(work)
         self.statements: list[Statement] = []
 
@@ -118,12 +120,17 @@ class Tracer:
 
     def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
         text = str(sql)
-        if self._progress().step is None or _NOT_OF_THE_MIGRATION.match(text):
+        # What an inner wrapper asks on the way is none of the migration's.
+        if self._inside or self._progress().step is None or _NOT_OF_THE_MIGRATION.match(text):
             return execute(sql, params, many, context)
         self._wire()
 
         def attempt() -> Any:
-            return execute(sql, params, many, context)
+            self._inside = True
+            try:
+                return execute(sql, params, many, context)
+            finally:
+                self._inside = False
 
         if needs_autocommit(text) and not self._work.in_atomic_block:
             return self._aside(text, attempt)

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._migrations._acknowledging import UNFORESEEN
 from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import LONG_WORK_BYTES, Judged
 from ansible_collections.slipway.django.plugins.module_utils._migrations._measured import MODES, VALIDATE
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Table
@@ -56,27 +57,28 @@ class Guard:
 
     @contextmanager
     def over(self, judged: Judged | None) -> Iterator[None]:
-        """Watch over one migration. One that a person has answered for may do what it does."""
-        if judged is None or judged.acknowledged:
+        """Watch over one migration, unless a person has answered for whatever it does."""
+        if judged is None or any(each.rule == UNFORESEEN for each in judged.acknowledgements):
             yield
             return
+        # What the plan has seen is small, or a person has let it pass: else it would not run.
         foreseen = _foreseen(judged)
         large = {
             oid: table
             for oid, table in read_large(self._connection, self._rows_limit, LONG_WORK_BYTES).items()
-            if table.name not in foreseen or (table.bytes or 0) > LONG_WORK_BYTES
+            if table.name not in foreseen
         }
         with self._work.execute_wrapper(_Tripwire(self._work, self._connection, large)):
             yield
 
 
 def _foreseen(judged: Judged) -> set[str]:
-    """The tables that the plan has seen to be worked through, and found small enough."""
+    """The tables that the plan has seen to be worked through."""
     pairs = zip(judged.migration.operations, judged.verdicts)
     return {
         table.name
         for operation, verdict in pairs
-        if verdict.rewrite or verdict.scan
+        if any(each.rewrite or each.scan for each in verdict.findings or (verdict,))
         for table in (*operation.tables, *((operation.table,) if operation.table else ()))
     }
 
@@ -129,7 +131,7 @@ class _Tripwire:
         return SlipwayError(
             f"{self._tripped}, which the plan did not foresee; it was cancelled at once",
             remedy="Rehearse the migration to see what it does (state rehearsed), and write it in steps that don't; or"
-            " let it pass with acknowledged: {app.name: the reason why all may wait for it}",
+            f" let it pass with acknowledged: {{app.name: {{{UNFORESEEN}: the reason why all may wait for it}}}}",
             facts={"tripped": self._tripped},
         )
 

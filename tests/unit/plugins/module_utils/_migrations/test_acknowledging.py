@@ -93,3 +93,11 @@ def test_nothing_is_let_pass_without_a_reason_of_its_own(
 
     assert {each.rule for each in found} == rules & (set(inventory) | file)
     assert all(each.reason == inventory.get(each.rule, "file") for each in found)
+
+
+def test_unforeseen_work_may_be_let_pass_before_anybody_has_seen_it() -> None:
+    migration = Migration("shop", "0002", True, False, ())
+
+    (found,) = granted(migration, (), {"unforeseen-work": "a quiet night"})
+
+    assert (found.rule, found.reason) == ("unforeseen-work", "a quiet night")
