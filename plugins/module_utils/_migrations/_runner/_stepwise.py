@@ -50,7 +50,9 @@ def run_stepwise(context: Run, migration: Any, state: Any, *, backwards: bool) -
     with context.work.schema_editor(atomic=False) as editor:
         for step in steps(migration, after, backwards=backwards):
             if step.index < start:
-                editor.deferred_sql.extend(_left_by(context.work, migration, step))
+                # Past the end nothing is left, and what the editor holds it would run when it is closed.
+                if start <= len(migration.operations):
+                    editor.deferred_sql.extend(_left_by(context.work, migration, step))
                 context.progress.operations += 1
                 continue
             with _journalled(context, migration, step):
