@@ -96,6 +96,12 @@ def make_site(directory: Path, cluster: Cluster, base: str) -> DjangoSite:
     site = DjangoSite(directory / "releases" / RELEASE, cluster, cluster.create(template=base))
     for name, (operations, atomic) in MIGRATIONS.items():
         site.migration(name, operations, atomic=atomic, code=FILL)
+    # Trap: a database that was copied has its sequences' word that the next values are in the log already, which they
+    # are for the other database only: after a crash of the server they go back. A value that is set is logged.
+    site.query(
+        "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, last_value) FROM pg_sequences"
+        " WHERE last_value IS NOT NULL"
+    )
     return site
 
 
