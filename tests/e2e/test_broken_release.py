@@ -11,7 +11,6 @@ import pytest
 from slipway_lab import rounds
 from slipway_lab.world import World
 
-
 # That the old version serves is seen by few requests as well: many would only make the machine slow.
 RATE = 30
 
