@@ -17,6 +17,7 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import (
     SlipwayError,
     TimedOut,
 )
+from ansible_collections.slipway.django.plugins.module_utils._files import size_in_words
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _manifest as manifests
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _retention as retention
 from ansible_collections.slipway.django.plugins.module_utils._postgres._archive import free
@@ -35,7 +36,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._plan imp
     make_plan,
     plan_removal,
 )
-from ansible_collections.slipway.django.plugins.module_utils._postgres._problems import problems, size_in_words
+from ansible_collections.slipway.django.plugins.module_utils._postgres._problems import problems
 from ansible_collections.slipway.django.plugins.module_utils._postgres._source import Database
 from ansible_collections.slipway.django.plugins.module_utils._postgres._work import Means, Work, pin_reason
 
