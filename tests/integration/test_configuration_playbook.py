@@ -139,6 +139,7 @@ def test_the_configuration_is_kept_on_all_hosts_and_comes_back_where_it_is_wante
     assert json.loads((project.path / "told").read_text()) == {
         "label": LABEL,
         "database": "of the database",
+        "taken_by": "pg_backup",
         "configuration": {host: names[0] for host, names in ids.items()},
     }
 
