@@ -110,6 +110,7 @@ options:
         schema.
       - V(restore) restores everything into a throw-away database on the same server, which must have room for it, and
         compares what is there with what was counted when the dump was taken.
+      - The room for V(schema) and V(restore) is looked at first when the server is of this host (RV(space)).
     type: str
     choices: [list, read, checksum, schema, restore]
     default: schema
@@ -371,6 +372,13 @@ backup:
       description: What it lacks without being wrong, and what pg_dump said although it succeeded.
       type: list
       elements: str
+space:
+  description:
+    - What is known of the room where the server's data lie, when the backup is tried there; else empty.
+    - It begins with C(not known) when the server is of another host, or may not be asked.
+  returned: success
+  type: str
+  sample: 40960 MiB are free in /var/lib/postgresql/15/main and 1843 MiB are wanted
 removed:
   description: What runs that had died left behind (directories, throw-away databases) and was removed.
   returned: success
@@ -487,6 +495,7 @@ def as_result(result: Result) -> dict[str, object]:
         "msg": result.words,
         "reason": result.plan.reason,
         "backup": result.backup,
+        "space": result.space,
         "removed": list(result.removed),
         "retention": None if kept is None else {**asdict(kept), "skipped": result.retention_skipped},
         "diff": {

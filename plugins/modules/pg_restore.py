@@ -218,6 +218,13 @@ migrations_lost:
   type: list
   elements: str
   sample: ["shop.0002_discount"]
+space:
+  description:
+    - What is known of the room where the server's data lie, when there is something to restore; else empty.
+    - It begins with C(not known) when the server is of another host, or may not be asked.
+  returned: success
+  type: str
+  sample: 40960.0 MiB are free in /var/lib/postgresql/15/main and 1843.0 MiB are wanted
 compared:
   description: What was compared, in words; empty when nothing was restored.
   returned: success

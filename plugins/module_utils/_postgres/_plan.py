@@ -23,6 +23,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest
     levels_up_to,
     require_label,
 )
+from ansible_collections.slipway.django.plugins.module_utils._postgres._room import Look, look
 from ansible_collections.slipway.django.plugins.module_utils._postgres._session import Session
 from ansible_collections.slipway.django.plugins.module_utils._postgres._snapshot import Asked
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
@@ -116,6 +117,7 @@ class Tools:
     progress: Telling
     session: Callable[[str, Connection, Clock], AbstractContextManager[Asked]] = Session
     bin_directories: Callable[[], list[str]] = bin_directories
+    look: Look = look
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ class Result:
     # None when no retention was asked for.
     retention: retention.Plan | None = None
     retention_skipped: str = ""
+    # Whether the server has room for what is tried there, as far as it is known; empty when nothing is.
+    space: str = ""
 
     @property
     def changed(self) -> bool:
