@@ -76,7 +76,7 @@ def test_the_archive_stays_while_it_is_tried_on_the_same_volume() -> None:
 
 
 def test_tables_in_a_tablespace_of_their_own_need_room_there() -> None:
-    changes = {"size": 100 * MIB, "elsewhere": [{"path": "/fast", "bytes": 90 * MIB}]}
+    changes: dict[str, Any] = {"size": 100 * MIB, "elsewhere": [{"path": "/fast", "bytes": 90 * MIB}]}
     volumes = {"/data": Volume(1, 12 * MIB), "/fast": Volume(2, 90 * MIB)}
 
     assert found("restore", volumes, **changes) == Room(
