@@ -408,6 +408,7 @@ def test_killed_anywhere_each_file_is_as_it_was_or_as_in_the_backup(host: Host) 
         deaths += 1
         host.clock.advance(10)  # The child's clock is not ours.
         seen = {name: value for name, value in host.state().items() if not name.endswith(".slipway-restore")}
+        assert broken.keys() <= seen.keys()  # Never absent in between.
         for name, value in seen.items():
             assert value in (good[name], broken.get(name))
         host.restore()
