@@ -114,6 +114,11 @@ def replace_symlink(path: str, target: str) -> None:
     fsync_directory(os.path.dirname(path) or ".")
 
 
+def size_in_words(value: int) -> str:
+    """Return a size as messages have it."""
+    return f"{value / (1 << 20):.0f} MiB" if value >= 1 << 20 else f"{value} bytes"
+
+
 def sha256_file(path: str) -> str:
     """Return the SHA-256 digest of a file's content, in hexadecimal."""
     digest = hashlib.sha256()

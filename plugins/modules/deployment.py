@@ -63,11 +63,12 @@ options:
     type: str
   kind:
     description:
-      - What is opened. V(backup), V(restore) and V(contract) hold the lease while they work on the database, and
-        O(release) is the one that serves and stays. They are no attempts at a deployment.
+      - What is opened. V(backup), V(restore) and V(contract) hold the lease while they work on the database,
+        V(configuration) while it brings files back, and O(release) is the one that serves and stays. They are no
+        attempts at a deployment.
     type: str
     default: deploy
-    choices: [deploy, rollback, backup, restore, contract]
+    choices: [deploy, rollback, backup, restore, configuration, contract]
   version:
     description: The version as a person names it, a tag, a branch or a commit. Needed by O(state=opened).
     type: str
@@ -375,7 +376,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "id": {"type": "str"},
     # Text, so that an empty one is answered with what it means and not with a type error.
     "token": {"type": "str", "no_log": False},
-    "kind": {"type": "str", "default": "deploy", "choices": ["deploy", "rollback", "backup", "restore", "contract"]},
+    "kind": {
+        "type": "str",
+        "default": "deploy",
+        "choices": ["deploy", "rollback", "backup", "restore", "configuration", "contract"],
+    },
     "version": {"type": "str"},
     "commit": {"type": "str"},
     "release": {"type": "str"},

@@ -26,6 +26,8 @@ requirements:
   - PostgreSQL 13 or newer
   - psql, pg_dump, pg_dumpall and pg_restore of the server's own major version, in C(/usr/lib/postgresql/N/bin),
     C(/usr/pgsql-N/bin) or C(PATH)
+extends_documentation_fragment:
+  - slipway.django.postgres
 attributes:
   check_mode:
     description: Can run in check mode and predict what would change.
@@ -61,24 +63,6 @@ options:
     description: Name of the database.
     type: str
     required: true
-  host:
-    description: Host name of the server, or the directory of its UNIX socket. Without it the local socket is used.
-    type: str
-  port:
-    description: Port of the server.
-    type: int
-  user:
-    description:
-      - Role that takes the backup. Without it the name of the system user.
-      - It must be able to read everything in the database. A superuser can; C(pg_read_all_data) does not cover large
-        objects and tables under row security.
-      - For O(verify=schema) and O(verify=restore) it must be able to make a database.
-    type: str
-  passfile:
-    description:
-      - Password file of PostgreSQL's programs, readable by its owner only.
-      - There is no option for a password. It would be seen by others.
-    type: path
   directory:
     description:
       - Directory of the backups. It is made when only its last part is missing.
@@ -110,6 +94,7 @@ options:
         schema.
       - V(restore) restores everything into a throw-away database on the same server, which must have room for it, and
         compares what is there with what was counted when the dump was taken.
+      - The room for V(schema) and V(restore) is looked at first when the server is of this host (RV(space)).
     type: str
     choices: [list, read, checksum, schema, restore]
     default: schema
@@ -187,6 +172,9 @@ options:
     description: A file that says how far the work is, written at most once a second. Another program may read it.
     type: path
 notes:
+  - The role must be able to read everything in the database. A superuser can; C(pg_read_all_data) does not cover large
+    objects and tables under row security. For O(verify=schema) and O(verify=restore) it must be able to make a
+    database.
   - Compression is C(zstd:1) with a client of version 16 or newer, else C(gzip:1).
   - What belongs to a database but is in no dump of it (its settings, rights, comment) is written into the manifest.
   - Do not build or change indexes meanwhile. C(CREATE INDEX CONCURRENTLY) waits for a running dump, and an C(ALTER
@@ -371,6 +359,13 @@ backup:
       description: What it lacks without being wrong, and what pg_dump said although it succeeded.
       type: list
       elements: str
+space:
+  description:
+    - What is known of the room where the server's data lie, when the backup is tried there; else empty.
+    - It begins with C(not known) when the server is of another host, or may not be asked.
+  returned: success
+  type: str
+  sample: 40960 MiB are free in /var/lib/postgresql/15/main and 1843 MiB are wanted
 removed:
   description: What runs that had died left behind (directories, throw-away databases) and was removed.
   returned: success
@@ -419,7 +414,7 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Slip
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
 from ansible_collections.slipway.django.plugins.module_utils._postgres._archive import SystemDumper
 from ansible_collections.slipway.django.plugins.module_utils._postgres._backup import STATES, run
-from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection
+from ansible_collections.slipway.django.plugins.module_utils._postgres._options import CONNECTION_OPTIONS, connection
 from ansible_collections.slipway.django.plugins.module_utils._postgres._plan import Request, Result, Tools
 from ansible_collections.slipway.django.plugins.module_utils._postgres._progress import Progress
 from ansible_collections.slipway.django.plugins.module_utils._postgres._retention import Rules
@@ -430,10 +425,7 @@ ARGUMENTS = {
     "state": {"type": "str", "choices": list(STATES), "default": "present"},
     "site": {"type": "str"},
     "database": {"type": "str", "required": True},
-    "host": {"type": "str"},
-    "port": {"type": "int"},
-    "user": {"type": "str"},
-    "passfile": {"type": "path", "no_log": False},
+    **CONNECTION_OPTIONS,
     "directory": {"type": "path", "required": True},
     "label": {"type": "str"},
     "backup": {"type": "str"},
@@ -461,7 +453,7 @@ REQUIRED_IF = [
 def as_request(params: dict[str, Any]) -> Request:
     """Return what is wanted by the options."""
     return Request(
-        connection=Connection(**{name: params[name] for name in ("database", "host", "port", "user", "passfile")}),
+        connection=connection(params, params["database"]),
         directory=params["directory"],
         label=params["label"] or "",
         site=params["site"] or "",
@@ -487,6 +479,7 @@ def as_result(result: Result) -> dict[str, object]:
         "msg": result.words,
         "reason": result.plan.reason,
         "backup": result.backup,
+        "space": result.space,
         "removed": list(result.removed),
         "retention": None if kept is None else {**asdict(kept), "skipped": result.retention_skipped},
         "diff": {

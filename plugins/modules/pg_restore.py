@@ -24,6 +24,9 @@ author:
 requirements:
   - PostgreSQL 13 or newer, of the same major version as the server that was backed up
   - psql and pg_restore of that version, in C(/usr/lib/postgresql/N/bin), C(/usr/pgsql-N/bin) or C(PATH)
+extends_documentation_fragment:
+  - slipway.django.postgres
+  - slipway.django.postgres.maintenance
 attributes:
   check_mode:
     description: Can run in check mode and predict what would change.
@@ -119,26 +122,9 @@ options:
   progress_file:
     description: File that says how far it is, written at most once a second while it works.
     type: path
-  maintenance_database:
-    description: Database to log in to; neither the live one nor the copy.
-    type: str
-    default: postgres
-  host:
-    description: Host name of the server, or the directory of its UNIX socket. Without it the local socket is used.
-    type: str
-  port:
-    description: Port of the server.
-    type: int
-  user:
-    description:
-      - Role that restores. Without it the name of the system user.
-      - A superuser, or a role with C(CREATEDB) that is a member of all owners and needs no extension that only a
-        superuser can make.
-    type: str
-  passfile:
-    description: Password file of PostgreSQL's programs, readable by its owner only.
-    type: path
 notes:
+  - The role is a superuser, or has C(CREATEDB), is a member of all owners, and needs no extension that only a superuser
+    can make.
   - Subscriptions are not restored. They would connect to another server by themselves.
   - The directory of the backups is locked meanwhile. No backup is taken or removed there.
 """
@@ -218,6 +204,13 @@ migrations_lost:
   type: list
   elements: str
   sample: ["shop.0002_discount"]
+space:
+  description:
+    - What is known of the room where the server's data lie, when there is something to restore; else empty.
+    - It begins with C(not known) when the server is of another host, or may not be asked.
+  returned: success
+  type: str
+  sample: 40960.0 MiB are free in /var/lib/postgresql/15/main and 1843.0 MiB are wanted
 compared:
   description: What was compared, in words; empty when nothing was restored.
   returned: success
@@ -252,7 +245,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.django.plugins.module_utils._directory_lock import directory_lock
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
-from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection
+from ansible_collections.slipway.django.plugins.module_utils._postgres._options import (
+    CONNECTION_OPTIONS,
+    MAINTENANCE_OPTIONS,
+    connection,
+)
 from ansible_collections.slipway.django.plugins.module_utils._postgres._restore import Tools, as_result, run
 from ansible_collections.slipway.django.plugins.module_utils._postgres._restore_plan import Request
 from ansible_collections.slipway.django.plugins.module_utils._postgres._restore_work import Check
@@ -279,11 +276,8 @@ ARGUMENTS = {
     "maintenance_work_mem": {"type": "str", "default": "256MB"},
     "timeout": {"type": "float", "default": 3600},
     "progress_file": {"type": "path"},
-    "maintenance_database": {"type": "str", "default": "postgres"},
-    "host": {"type": "str"},
-    "port": {"type": "int"},
-    "user": {"type": "str"},
-    "passfile": {"type": "path", "no_log": False},
+    **MAINTENANCE_OPTIONS,
+    **CONNECTION_OPTIONS,
 }
 # Options that the logic has under the same name.
 SAME = (
@@ -301,13 +295,7 @@ def main() -> None:
     params = module.params
     try:
         request = Request(
-            connection=Connection(
-                database=params["maintenance_database"],
-                host=params["host"],
-                port=params["port"],
-                user=params["user"],
-                passfile=params["passfile"],
-            ),
+            connection=connection(params, params["maintenance_database"]),
             backup=params["backup"] or "",
             source_database=params["source_database"] or "",
             target=params["target"] or "",

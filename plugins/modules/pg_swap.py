@@ -23,6 +23,9 @@ author:
 requirements:
   - PostgreSQL 13 or newer
   - psql, in C(/usr/lib/postgresql/N/bin), C(/usr/pgsql-N/bin) or C(PATH)
+extends_documentation_fragment:
+  - slipway.django.postgres
+  - slipway.django.postgres.maintenance
 attributes:
   check_mode:
     description: Can run in check mode and predict what would change.
@@ -77,26 +80,9 @@ options:
     description: With O(state=dropped), drop only what was kept for so many days.
     type: float
     default: 0
-  maintenance_database:
-    description: Database to log in to. A database can't be renamed by one who is in it.
-    type: str
-    default: postgres
-  host:
-    description: Host name of the server, or the directory of its UNIX socket. Without it the local socket is used.
-    type: str
-  port:
-    description: Port of the server.
-    type: int
-  user:
-    description:
-      - Role that does it. Without it the name of the system user.
-      - A superuser, or the owner of the databases with C(CREATEDB); to end the sessions of others it must be a member
-        of C(pg_signal_backend).
-    type: str
-  passfile:
-    description: Password file of PostgreSQL's programs, readable by its owner only.
-    type: path
 notes:
+  - The role is a superuser, or the owner of the databases with C(CREATEDB). To end the sessions of others it must be a
+    member of C(pg_signal_backend).
   - An application has to connect again once. In Django, C(CONN_HEALTH_CHECKS) or C(CONN_MAX_AGE=0) does that.
   - A server or pooler that names databases by their oid, and tools that keep a list of databases, must be told.
 """
@@ -227,7 +213,11 @@ problems:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
-from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection
+from ansible_collections.slipway.django.plugins.module_utils._postgres._options import (
+    CONNECTION_OPTIONS,
+    MAINTENANCE_OPTIONS,
+    connection,
+)
 from ansible_collections.slipway.django.plugins.module_utils._postgres._swap import Result, Tools, run
 from ansible_collections.slipway.django.plugins.module_utils._postgres._swap_plan import Request
 from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
@@ -241,11 +231,8 @@ ARGUMENTS = {
     "max_wait": {"type": "float", "default": 5},
     "attempts": {"type": "int", "default": 3},
     "older_than": {"type": "float", "default": 0},
-    "maintenance_database": {"type": "str", "default": "postgres"},
-    "host": {"type": "str"},
-    "port": {"type": "int"},
-    "user": {"type": "str"},
-    "passfile": {"type": "path", "no_log": False},
+    **MAINTENANCE_OPTIONS,
+    **CONNECTION_OPTIONS,
 }
 
 
@@ -275,13 +262,7 @@ def main() -> None:
     params = module.params
     try:
         request = Request(
-            connection=Connection(
-                database=params["maintenance_database"],
-                host=params["host"],
-                port=params["port"],
-                user=params["user"],
-                passfile=params["passfile"],
-            ),
+            connection=connection(params, params["maintenance_database"]),
             database=params["database"],
             state=params["state"],
             candidate=params["candidate"] or "",

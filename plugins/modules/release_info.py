@@ -21,8 +21,8 @@ options:
     required: true
   site:
     description:
-      - Name of the site. With it the slots are read, and systemd is asked for their web units
-        (C(<site>-web@blue.service), C(<site>-web@green.service)). No rights are needed.
+      - Name of the site. With it the slots are read, and systemd is asked for their units
+        (C(<site>-web@blue.service), C(<site>-worker@green.service) and so on). No rights are needed.
     type: str
     default: ""
   repository:
@@ -156,12 +156,10 @@ slots:
         enabled:
           description: Whether its web unit is enabled.
           type: bool
-        active:
-          description: Whether its web unit is active.
-          type: bool
-        pid:
-          description: Main process of its web unit, V(null) when there is none.
-          type: int
+        running:
+          description: The kinds V(web), V(worker) and V(beat) whose units are not at rest.
+          type: list
+          elements: str
 live:
   description:
     - The slot whose web unit is enabled, with the keys C(slot) and C(release). V(null) when none is, or both are;

@@ -14,6 +14,26 @@ from slipway_lab.world import World
 V2 = {"slipway_version": "v2"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--limit", "app1"), "--limit app1: a deployment replaces the whole fleet or nothing"),
+        (("--tags", "web"), "--tags web: a deployment has no part that is safe alone"),
+        (("--skip-tags", "backup"), "--skip-tags backup: a deployment has no part that can be left out"),
+        # The play that refuses is stepped over: the lease is asked for by what changes something.
+        (("--start-at-task", "Remember that this host was touched"), "holds no lease"),
+        (("--limit", "app1", "--start-at-task", "Remember that this host was touched"), "holds no lease"),
+    ],
+)
+def test_nothing_steps_round_the_lease(world: World, arguments: tuple[str, ...], words: str) -> None:
+    world.at_v1()
+    before = (world.fleet.releases(), world.fleet.stable_balancer_state(), len(world.fleet.records()))
+    run = world.project.run(extra=V2, arguments=arguments)
+    assert run.rc != 0
+    assert words in run.text, run.text[-2000:]
+    assert (world.fleet.releases(), world.fleet.stable_balancer_state(), len(world.fleet.records())) == before
+
+
 def test_a_second_deployment_is_refused_and_a_killed_one_is_gone_on_with(world: World) -> None:
     old = world.at_v1()
     with world.project.start(extra=V2) as first:
@@ -48,26 +68,6 @@ def test_a_second_deployment_is_refused_and_a_killed_one_is_gone_on_with(world: 
     assert records[-1]["interrupted"]["id"] == lease["id"]
     new = world.fleet.release_of("v2")
     assert world.fleet.releases() == {host: [new] for host in world.fleet.apps}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("--limit", "app1"), "--limit app1: a deployment replaces the whole fleet or nothing"),
-        (("--tags", "web"), "--tags web: a deployment has no part that is safe alone"),
-        (("--skip-tags", "backup"), "--skip-tags backup: a deployment has no part that can be left out"),
-        # The play that refuses is stepped over: the lease is asked for by what changes something.
-        (("--start-at-task", "Remember that this host was touched"), "holds no lease"),
-        (("--limit", "app1", "--start-at-task", "Remember that this host was touched"), "holds no lease"),
-    ],
-)
-def test_nothing_steps_round_the_lease(world: World, arguments: tuple[str, ...], words: str) -> None:
-    world.at_v1()
-    before = (world.fleet.releases(), world.fleet.stable_balancer_state(), len(world.fleet.records()))
-    run = world.project.run(extra=V2, arguments=arguments)
-    assert run.rc != 0
-    assert words in run.text, run.text[-2000:]
-    assert (world.fleet.releases(), world.fleet.stable_balancer_state(), len(world.fleet.records())) == before
 
 
 def test_a_lease_that_ran_out_is_taken_without_a_word(world: World) -> None:

@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -337,6 +339,28 @@ def test_refused_before_anything_is_written(
     assert run.failed
     assert message in run.msg
     assert not backups.exists()
+
+
+def test_the_servers_room_is_looked_at_where_its_data_lie(cluster: Cluster, backups: Path) -> None:
+    fast = cluster.socket / "fast"
+    fast.mkdir()
+    shutil.chown(fast, "postgres", "postgres")
+    cluster.sql(f"CREATE TABLESPACE fast LOCATION '{fast}'")
+    cluster.sql("CREATE TABLE quick TABLESPACE fast AS SELECT generate_series(1, 1000) n")
+    try:
+        predicted = backup(cluster, backups, check=True, verify="restore").succeeded()
+        taken = backup(cluster, backups, verify="restore").succeeded()
+        again = backup(cluster, backups, verify="restore").succeeded()
+    finally:
+        cluster.sql("DROP TABLE quick")
+        cluster.sql("DROP TABLESPACE fast")
+
+    # Both are one volume here.
+    wanted = re.fullmatch(rf"\d+ MiB are free in {cluster.data} and (\d+) MiB are wanted", taken["space"])
+    assert wanted is not None, taken["space"]
+    assert 10 <= int(wanted[1]) <= 60
+    assert predicted["space"].rpartition(" and ")[2] == taken["space"].rpartition(" and ")[2]
+    assert again["space"] == ""
 
 
 def test_a_locked_table_is_awaited_so_long_and_its_holder_named(cluster: Cluster, backups: Path) -> None:

@@ -138,6 +138,8 @@ def test_check_apply_check_apply_absent(cluster: Cluster, taken: Path) -> None:
     target = applied["target"]
     assert applied["changed"]
     assert applied.keys() == predicted.keys()
+    assert f"MiB are free in {cluster.data} and " in applied["space"]
+    assert applied["space"].rpartition(" and ")[2] == predicted["space"].rpartition(" and ")[2]
     assert target == predicted["target"]
     assert target.startswith("shop__restore_2")
     assert cluster.databases() == databases | {target}

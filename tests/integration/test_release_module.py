@@ -682,8 +682,8 @@ def test_slots_and_changes(host: Host, v1: str, v2: str) -> None:
 
     found = ask(host, site="shop", version="v2")
     assert found["live"] == {"slot": "blue", "release": name}
-    assert found["slots"]["blue"] == {"release": name, "enabled": True, "active": True, "pid": 7}
-    assert found["slots"]["green"] == {"release": None, "enabled": False, "active": False, "pid": None}
+    assert found["slots"]["blue"] == {"release": name, "enabled": True, "running": ["web", "worker", "beat"]}
+    assert found["slots"]["green"] == {"release": None, "enabled": False, "running": []}
     assert [(entry["name"], entry["version"], entry["complete"]) for entry in found["releases"]] == [(name, "v1", True)]
     assert found["commits"] == [{"id": v2, "subject": "Sell in red"}]
     assert (found["commits_known"], found["commits_removed"]) == (True, [])
@@ -717,9 +717,10 @@ def test_changes_that_the_mirror_does_not_have_yet(host: Host, repository: Repos
 def systemctl(host: Host, **enabled: str) -> None:
     """A stand-in for systemctl that says what systemd 252 says."""
     blocks = [
-        f"MainPID={7 if state == 'enabled' else 0}\nId=shop-web@{slot}.service\nLoadState=loaded\n"
-        f"ActiveState={'active' if state == 'enabled' else 'inactive'}\nUnitFileState={state}\n"
+        f"Id=shop-{kind}@{slot}.service\nActiveState={'active' if state == 'enabled' else 'inactive'}\n"
+        f"UnitFileState={state}\n"
         for slot, state in enabled.items()
+        for kind in ("web", "worker", "beat")
     ]
     path = host.base / "bin/systemctl"
     path.parent.mkdir(exist_ok=True)

@@ -5,7 +5,7 @@
 
 Import them by their full name::
 
-    from ansible_collections.slipway.django.tests.unit.fakes import FakeClock, FakeRunner, Call, completed
+    from ansible_collections.slipway.django.tests.unit.fakes import FakeClock, FakeRunner, Call, completed, shown_units
 """
 
 from __future__ import annotations
@@ -54,6 +54,21 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let time pass, as work does."""
         self.now += seconds
+
+
+def shown_units(*, enabled: str = "", running: Sequence[str] = (), starting: str = "") -> str:
+    """What ``systemctl show`` of systemd 252 says of the units of a site named shop.
+
+    :param enabled: slot of the web unit that is enabled, whatever runs.
+    :param running: units that are active, as ``web@blue``; ``starting``: one that is about to be.
+    """
+    states = {**dict.fromkeys(running, "active"), starting: "activating"}
+    names = [f"{kind}@{slot}" for kind in ("web", "worker", "beat") for slot in ("blue", "green")]
+    return "\n".join(
+        f"Id=shop-{name}.service\nActiveState={states.get(name, 'inactive')}\n"
+        f"UnitFileState={'enabled' if name == f'web@{enabled}' else 'disabled'}\n"
+        for name in names
+    )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ from ansible_collections.slipway.django.plugins.module_utils._deployment._histor
 from ansible_collections.slipway.django.plugins.module_utils._deployment._record import Record
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
 
+# The fact in which a deployment names its backups, and who takes those that we can restore.
+RESTORE_POINT = "restore_point"
+OWN = "pg_backup"
 _NOTHING = "Nothing was changed"
 # The phase of a migration that the code before it can live with; see _migrations/_rules.py.
 _EXPAND = "expand"
@@ -107,7 +110,19 @@ def migrations_since(records: Sequence[Record], target: Record) -> dict[str, str
     return {name: phase for record in later for name, phase in _planned(record)}
 
 
-def _refuse_schema(target: Record, live: Record, blocking: Sequence[str], schema: Schema) -> Refused:
+def _restore_point(records: Sequence[Record], target: Record, blocking: Sequence[str]) -> str:
+    """Say which backup is from before the first of the migrations that block the way, as far as it was recorded."""
+    later = [record for record in by_token(records) if record.token > target.token]
+    first = next((record for record in later if {name for name, _phase in _planned(record)} & {*blocking}), None)
+    point: Any = first.facts.get(RESTORE_POINT) if first is not None else None
+    if not isinstance(point, Mapping):
+        return "restore the backup of the deployment that applied them"
+    if point.get("taken_by") != OWN:
+        return f"restore {point.get('taken_by')} backup {point.get('database')} with that program, nothing here can"
+    return f"restore backup {point.get('database')} ({point.get('label')}) from before them"
+
+
+def _refuse_schema(target: Record, live: Record, blocking: Sequence[str], schema: Schema, restore: str) -> Refused:
     names = ", ".join(blocking)
     verb = "is" if len(blocking) == 1 else "are"
     because = f"since then {names} may have been applied, which {verb} not known to leave older code working"
@@ -116,8 +131,8 @@ def _refuse_schema(target: Record, live: Record, blocking: Sequence[str], schema
         untouched=f"{_NOTHING}, {live.release} ({live.version}) serves on",
         remedy=(
             "Choose one: go forward with a version that mends the fault; undo these migrations with the newer "
-            "release's code (django_migrate_safe, state reversed); restore the backup of the deployment that "
-            f"applied them; or, when you know that the older code works with them, say so exactly: "
+            "release's code (django_migrate_safe, state reversed); "
+            f"{restore}; or, when you know that the older code works with them, say so exactly: "
             f"-e rollback_accept_schema={','.join(blocking)}"
         ),
         facts={"migrations": list(blocking)},
@@ -185,7 +200,7 @@ def decide(records: Sequence[Record], *, release: str, accept_schema: str, schem
     if accepted and accepted != wanted and accepted != _blocking(since, Schema()):
         raise InvalidOption("accept_schema", accept_schema, f"exactly {','.join(wanted) or 'nothing'}")
     if blocking and not accepted:
-        raise _refuse_schema(target, live, blocking, told)
+        raise _refuse_schema(target, live, blocking, told, _restore_point(records, target, blocking))
     if differs and not accepted:
         raise _refuse_difference(target, live, told)
     stays = f"the schema stays, with {', '.join(kept)}" if kept else "the schema is the same"

@@ -17,6 +17,7 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import (
     SlipwayError,
     TimedOut,
 )
+from ansible_collections.slipway.django.plugins.module_utils._files import size_in_words
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _manifest as manifests
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _retention as retention
 from ansible_collections.slipway.django.plugins.module_utils._postgres._archive import free
@@ -35,8 +36,10 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._plan imp
     make_plan,
     plan_removal,
 )
-from ansible_collections.slipway.django.plugins.module_utils._postgres._problems import problems, size_in_words
-from ansible_collections.slipway.django.plugins.module_utils._postgres._source import Database
+from ansible_collections.slipway.django.plugins.module_utils._postgres._problems import problems
+from ansible_collections.slipway.django.plugins.module_utils._postgres._room import Room, throw_away_needs
+from ansible_collections.slipway.django.plugins.module_utils._postgres._room import room as make_room
+from ansible_collections.slipway.django.plugins.module_utils._postgres._source import Database, Source
 from ansible_collections.slipway.django.plugins.module_utils._postgres._work import Means, Work, pin_reason
 
 STATES: Final = ("present", "verified", "absent", "pruned")
@@ -188,8 +191,13 @@ class _Run:
         self._deadline = tools.clock.monotonic() + request.timeout_s
         self._directory = _Directory(request, tools)
         self._directories = tools.bin_directories()
+        # What is known of the server's room; empty when nothing is tried there.
+        self._space = ""
 
     def run(self, check_mode: bool) -> Result:
+        return self._run(check_mode).but(space=self._space)
+
+    def _run(self, check_mode: bool) -> Result:
         self._directory.require()
         looked = self._look()
         if check_mode:
@@ -236,11 +244,22 @@ class _Run:
         source = database.source()
         clients = find_clients(self._directories, self._tools.runner)
         free_bytes = free(self._directory.existing()) if found is None else None
-        standing = problems(source, clients, self._request, plan.levels, free_bytes)
+        room = self._room(source, plan, writes=found is None)
+        standing = [*problems(source, clients, self._request, plan.levels, free_bytes), *room.problems]
+        self._space = room.words
         client = client_for(source.major, clients)
         if standing or client is None:
             raise _refusal(self._request, standing)
         return Means(psql, database, source, client, self._remaining)
+
+    def _room(self, source: Source, plan: Plan, *, writes: bool) -> Room:
+        """Whether the server has room for the throw-away database."""
+        needs, level = throw_away_needs(source, plan.levels, self._request.connection, self._tools.look)
+        archive = None
+        if writes:
+            volume = self._tools.look(self._directory.existing())
+            archive = (volume.device, int(source.size * self._request.free_space_factor))
+        return make_room(needs, level, archive)
 
     def _carry_out(self, looked: _Looked) -> Result:
         # Somebody may have taken it while we looked.

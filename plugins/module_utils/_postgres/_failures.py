@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._files import size_in_words
 from ansible_collections.slipway.django.plugins.module_utils._postgres._archive import NoSpace, reserve
-from ansible_collections.slipway.django.plugins.module_utils._postgres._problems import size_in_words
 
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 # pg_dump sets a statement timeout for the statement that locks its tables.

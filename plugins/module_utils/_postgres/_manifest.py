@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._files import fsync_directory, write_atomic
 
 MANIFEST: Final = "manifest.json"
@@ -32,6 +32,7 @@ LEVELS: Final = ("list", "read", "checksum", "schema", "restore")
 FINGERPRINTS: Final = ("none", "counts", "content")
 SCHEMA: Final = 2
 ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{3}Z")
+_LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 
 
 class DamagedManifest(SlipwayError):
@@ -121,6 +122,18 @@ def new_id(now: datetime) -> str:
     return now.strftime("%Y%m%dT%H%M%S.") + f"{now.microsecond // 1000:03d}Z"
 
 
+def require_label(label: str) -> None:
+    """Refuse a label that is none.
+
+    :raises InvalidOption: it is empty, a path, or means something else.
+    """
+    accepted = "letters, digits and . _ + -, beginning with a letter or digit"
+    if not _LABEL.fullmatch(label):
+        raise InvalidOption("label", label, accepted)
+    if label == LATEST or ID.fullmatch(label):
+        raise InvalidOption("label", label, f"{accepted}, and neither {LATEST} nor what looks like an id")
+
+
 def levels_up_to(level: str) -> list[str]:
     """Return the level and those that it includes."""
     return list(LEVELS[: LEVELS.index(level) + 1])
@@ -180,6 +193,15 @@ def read(path: str) -> Manifest | None:
 
     :raises SlipwayError: it can't be read, is damaged or is not one that is known here.
     """
+    data = read_sealed(path)
+    return None if data is None else parse(data, path)
+
+
+def read_sealed(path: str) -> bytes | None:
+    """Return the manifest's document in the directory ``path``, or None when there is none.
+
+    :raises DamagedManifest: it is not what its digest was made of.
+    """
     data = _content(os.path.join(path, MANIFEST))
     if data is None:
         return None
@@ -192,7 +214,7 @@ def read(path: str) -> Manifest | None:
             remedy="Bring an undamaged copy of the directory, or move it away",
             facts={"path": path, "seen_sha256": seen},
         )
-    return parse(data, path)
+    return data
 
 
 def parse(data: bytes, path: str) -> Manifest:
@@ -233,7 +255,12 @@ def _require_known(manifest: Manifest, name: str) -> None:
 
 def write(manifest: Manifest, path: str) -> None:
     """Write the manifest of the backup at ``path`` and its digest. Killed at any moment, the two agree."""
-    text = json.dumps(asdict(manifest), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_sealed(asdict(manifest), path)
+
+
+def write_sealed(document: Mapping[str, Any], path: str) -> None:
+    """Write a manifest's document into the directory ``path``, with its digest beside it."""
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     data = text.encode("utf-8")
     # Two files can't be replaced in one step. Both digests are there while the manifest is exchanged.
     old = _content(os.path.join(path, MANIFEST))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -19,17 +18,16 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._archive 
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection, bin_directories
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import (
     FINGERPRINTS,
-    ID,
-    LATEST,
     LEVELS,
     Manifest,
     levels_up_to,
+    require_label,
 )
+from ansible_collections.slipway.django.plugins.module_utils._postgres._room import Look, look
 from ansible_collections.slipway.django.plugins.module_utils._postgres._session import Session
 from ansible_collections.slipway.django.plugins.module_utils._postgres._snapshot import Asked
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
 
-_LABEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 # The lowest level after which a run may remove other backups.
 _PROVEN: Final = "checksum"
 
@@ -88,11 +86,7 @@ class Request:
 
         :raises InvalidOption: it is empty, a path, or means something else.
         """
-        accepted = "letters, digits and . _ + -, beginning with a letter or digit"
-        if not _LABEL.fullmatch(self.label):
-            raise InvalidOption("label", self.label, accepted)
-        if self.label == LATEST or ID.fullmatch(self.label):
-            raise InvalidOption("label", self.label, f"{accepted}, and neither {LATEST} nor what looks like an id")
+        require_label(self.label)
 
     @property
     def format(self) -> str:
@@ -123,6 +117,7 @@ class Tools:
     progress: Telling
     session: Callable[[str, Connection, Clock], AbstractContextManager[Asked]] = Session
     bin_directories: Callable[[], list[str]] = bin_directories
+    look: Look = look
 
 
 @dataclass(frozen=True)
@@ -154,6 +149,8 @@ class Result:
     # None when no retention was asked for.
     retention: retention.Plan | None = None
     retention_skipped: str = ""
+    # Whether the server has room for what is tried there, as far as it is known; empty when nothing is.
+    space: str = ""
 
     @property
     def changed(self) -> bool:

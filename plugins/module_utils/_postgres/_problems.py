@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from ansible_collections.slipway.django.plugins.module_utils._files import size_in_words
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Client, client_for
 from ansible_collections.slipway.django.plugins.module_utils._postgres._plan import Request
 from ansible_collections.slipway.django.plugins.module_utils._postgres._source import Source
@@ -125,8 +126,3 @@ def _problems_of_space(source: Source, request: Request, free_bytes: int | None)
 def _named(names: list[str]) -> str:
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def size_in_words(value: int) -> str:
-    """Return a size as messages have it."""
-    return f"{value / (1 << 20):.0f} MiB" if value >= 1 << 20 else f"{value} bytes"

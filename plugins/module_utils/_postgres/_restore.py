@@ -46,9 +46,11 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._restore_
     make_plan,
     problems,
     question,
+    space_in_words,
     target_name,
 )
 from ansible_collections.slipway.django.plugins.module_utils._postgres._restore_work import Means, Restored, Work
+from ansible_collections.slipway.django.plugins.module_utils._postgres._room import measure
 from ansible_collections.slipway.django.plugins.module_utils._postgres._source import Database, quote_name
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
 
@@ -78,6 +80,7 @@ class Result:
     before: Mark | None = None
     # Migrations that the live database has and the backup has not: the code that runs may need them.
     migrations: tuple[str, ...] = ()
+    space: str = ""
 
 
 def run(request: Request, tools: Tools, *, check_mode: bool) -> Result:
@@ -100,8 +103,13 @@ class _Run:
         self._psql = find_psql(self._directories)
         self._database = Database(self._psql, request.connection, tools.runner)
         self._progress = Progress(request.progress_file, tools.clock)
+        # What is known of the server's room; empty when nothing is restored.
+        self._space = ""
 
     def run(self, check_mode: bool) -> Result:
+        return replace(self._run(check_mode), space=self._space)
+
+    def _run(self, check_mode: bool) -> Result:
         manifest = self._find()
         server = self._observe(manifest)
         plan = make_plan(server, self._request, manifest)
@@ -147,7 +155,9 @@ class _Run:
 
     def _require_nothing_in_the_way(self, server: Server, manifest: Manifest) -> Client:
         clients = find_clients(self._directories, self._tools.runner)
-        standing = problems(server, self._request, manifest, clients, self._free(server))
+        measured = measure(self._request.connection, server.path, server.user)
+        self._space = space_in_words(manifest, measured)
+        standing = problems(server, self._request, manifest, clients, measured.free)
         client = client_for(server.major, clients)
         if standing or client is None:
             raise Refused(
@@ -164,17 +174,6 @@ class _Run:
             remedy="Take another backup, or bring an undamaged copy of this one",
         )
         return client
-
-    def _free(self, server: Server) -> int | None:
-        """Bytes that are free where the database would lie; None when that is another host, or not to be known."""
-        host = self._request.connection.host
-        if server.path is None or not (host is None or host.startswith("/")):
-            return None
-        try:
-            volume = os.statvfs(server.path)
-        except OSError:
-            return None
-        return volume.f_bavail * volume.f_frsize
 
     def _path(self, manifest: Manifest) -> str:
         return os.path.join(self._request.directory, manifest.id)
@@ -311,6 +310,7 @@ def as_result(result: Result) -> dict[str, Any]:
         "live_from": {"backup": result.before.backup, "since": result.before.at} if result.before else None,
         "loss": result.loss.as_result() if result.loss else None,
         "migrations_lost": list(result.migrations),
+        "space": result.space,
         "compared": restored.compared if restored else "",
         "seconds": dict(restored.seconds) if restored else {},
         "warnings_of_restore": list(restored.warnings) if restored else [],

@@ -28,11 +28,10 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._loss imp
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import Manifest
 from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import Seen
 from ansible_collections.slipway.django.plugins.module_utils._postgres._restore_work import Check
+from ansible_collections.slipway.django.plugins.module_utils._postgres._room import SPACE_FACTOR, Measured
 from ansible_collections.slipway.django.plugins.module_utils._postgres._source import quote_text
 
 _MEMORY: Final = re.compile(r"[1-9][0-9]*(kB|MB|GB)")
-# A restored database with its indexes is about as large as the one that was dumped.
-_SPACE_FACTOR: Final = 1.2
 # An empty database may differ from its template by a little.
 _SLACK: Final = 1 << 20
 TEMPLATE: Final = "template0"
@@ -323,10 +322,18 @@ def _problems_of_extensions(server: Server, manifest: Manifest) -> Iterator[str]
         yield f"there is no tablespace {tablespace}, where the database lay: make it"
 
 
+def space_in_words(manifest: Manifest, measured: Measured) -> str:
+    """Say what is known of the room for a copy."""
+    if measured.free is None:
+        return f"not known: {measured.unknown}"
+    needed = int(manifest.properties.get("size", 0) * SPACE_FACTOR)
+    return f"{size(measured.free)} are free in {measured.path} and {size(needed)} are wanted"
+
+
 def _problems_of_space(manifest: Manifest, server: Server, free_bytes: int | None) -> Iterator[str]:
-    needed = int(manifest.properties.get("size", 0) * _SPACE_FACTOR)
+    needed = int(manifest.properties.get("size", 0) * SPACE_FACTOR)
     if free_bytes is not None and free_bytes < needed:
         yield (
-            f"{size(free_bytes)} are free in {server.path} and {size(needed)} are wanted ({_SPACE_FACTOR:g} × the "
+            f"{size(free_bytes)} are free in {server.path} and {size(needed)} are wanted ({SPACE_FACTOR:g} × the "
             f"{size(manifest.properties['size'])} that the database had): make room"
         )

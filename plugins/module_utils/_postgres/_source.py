@@ -49,6 +49,11 @@ SELECT json_build_object(
   'user', current_user,
   'createdb', (SELECT rolsuper OR rolcreatedb FROM me),
   'size', pg_database_size(current_database()),
+  'data_directory', CASE WHEN pg_has_role('pg_read_all_settings', 'USAGE') THEN current_setting('data_directory') END,
+  'relations', (SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'i', 't', 'm') AND oid >= 16384),
+  'elsewhere', (SELECT coalesce(json_agg(json_build_object('path', path, 'bytes', bytes) ORDER BY path), '[]') FROM (
+    SELECT pg_tablespace_location(reltablespace) AS path, coalesce(sum(pg_relation_size(oid)), 0) AS bytes
+    FROM pg_class WHERE reltablespace <> 0 AND NOT relisshared GROUP BY reltablespace) t WHERE path <> ''),
   'database', (SELECT to_jsonb(d) || jsonb_build_object(
       'encoding_name', pg_encoding_to_char(d.encoding), 'owner', pg_get_userbyid(d.datdba),
       'comment', shobj_description(d.oid, 'pg_database'),
@@ -113,6 +118,11 @@ class Source:
     user: str
     createdb: bool
     size: int
+    # Where a new database lies; None where this role may not ask.
+    data_directory: str | None
+    # How many tables and indexes there are, and what of the size lies in tablespaces that they name: path and bytes.
+    relations: int
+    elsewhere: list[Mapping[str, Any]]
     # The row of pg_database and what belongs to the database but is in no dump of it.
     database: Mapping[str, Any]
     settings: list[Mapping[str, Any]]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
 
 SLOTS = ("blue", "green")
+# The services of a site; each runs in one of the slots as <site>-<kind>@<slot>.service.
+KINDS = ("web", "worker", "beat")
 
 _RELEASE_NAME = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8}\Z")
 

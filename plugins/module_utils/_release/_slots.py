@@ -11,20 +11,25 @@ from dataclasses import dataclass
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
-from ansible_collections.slipway.django.plugins.module_utils._release._layout import SLOTS, Layout, is_release_name
+from ansible_collections.slipway.django.plugins.module_utils._release._layout import (
+    KINDS,
+    SLOTS,
+    Layout,
+    is_release_name,
+)
 
-_PROPERTIES = ("Id", "LoadState", "UnitFileState", "ActiveState", "MainPID")
+_PROPERTIES = ("Id", "UnitFileState", "ActiveState")
+_AT_REST = ("inactive", "failed")
 _DEADLINE_S = 30.0
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One slot: the release that it links to, and its web unit."""
+    """One slot: the release that it links to, whether its web unit is enabled, the kinds that are not at rest."""
 
     release: str | None
     enabled: bool
-    active: bool
-    pid: int | None
+    running: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -67,17 +72,12 @@ def _strange(path: str, what: str) -> SlipwayError:
     )
 
 
-def web_unit(site: str, slot: str) -> str:
-    """The unit of a slot's web process."""
-    return f"{site}-web@{slot}.service"
-
-
-def read_units(runner: Runner, site: str) -> dict[str, Mapping[str, str]]:
-    """The properties of each slot's web unit. Needs no rights.
+def read_units(runner: Runner, site: str) -> dict[tuple[str, str], Mapping[str, str]]:
+    """The properties of each unit of the site, by slot and kind. Needs no rights.
 
     :raises SlipwayError: systemd gave no answer, or one for other units.
     """
-    units = {slot: web_unit(site, slot) for slot in SLOTS}
+    units = {(slot, kind): f"{site}-{kind}@{slot}.service" for slot in SLOTS for kind in KINDS}
     argv = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", "--", *units.values()]
     done = runner.run(argv, timeout_s=_DEADLINE_S).check(
         remedy="Which slot is live is known to systemd alone: run this on a host of the site",
@@ -91,7 +91,7 @@ def read_units(runner: Runner, site: str) -> dict[str, Mapping[str, str]]:
             untouched="Nothing was changed",
             facts={"units": missing},
         )
-    return {slot: shown[unit] for slot, unit in units.items()}
+    return {key: shown[unit] for key, unit in units.items()}
 
 
 def parse_show(text: str) -> list[dict[str, str]]:
@@ -112,19 +112,18 @@ def parse_show(text: str) -> list[dict[str, str]]:
     return units
 
 
-def slots_of(links: Mapping[str, str | None], units: Mapping[str, Mapping[str, str]]) -> dict[str, Slot]:
+def slots_of(links: Mapping[str, str | None], units: Mapping[tuple[str, str], Mapping[str, str]]) -> dict[str, Slot]:
     """Put links and units together."""
-    return {slot: _slot(links[slot], units.get(slot, {})) for slot in SLOTS}
+    return {slot: _slot(links[slot], {kind: units[slot, kind] for kind in KINDS}) for slot in SLOTS}
 
 
-def _slot(release: str | None, unit: Mapping[str, str]) -> Slot:
-    pid = int(unit.get("MainPID") or 0)
+def _slot(release: str | None, units: Mapping[str, Mapping[str, str]]) -> Slot:
     return Slot(
         release=release,
         # "enabled-runtime" is forgotten at the next boot: not what makes a slot live.
-        enabled=unit.get("UnitFileState") == "enabled",
-        active=unit.get("ActiveState") == "active",
-        pid=pid or None,
+        enabled=units["web"].get("UnitFileState") == "enabled",
+        # What starts, stops or waits for its restart may run in a moment.
+        running=tuple(kind for kind in KINDS if units[kind].get("ActiveState") not in _AT_REST),
     )
 
 

@@ -14,7 +14,7 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Doom
 from ansible_collections.slipway.django.plugins.module_utils._files import replace_symlink
 from ansible_collections.slipway.django.plugins.module_utils._polling import Clock, Judgement, Verdict, poll
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
-from ansible_collections.slipway.django.plugins.module_utils._release._layout import SLOTS, is_release_name
+from ansible_collections.slipway.django.plugins.module_utils._release._layout import KINDS, SLOTS, is_release_name
 from ansible_collections.slipway.django.plugins.module_utils._release._slots import read_links
 from ansible_collections.slipway.django.plugins.module_utils._service._options import Wanted
 from ansible_collections.slipway.django.plugins.module_utils._service._plan import (
@@ -27,7 +27,7 @@ from ansible_collections.slipway.django.plugins.module_utils._service._plan impo
 from ansible_collections.slipway.django.plugins.module_utils._service._processes import Listener, Processes
 from ansible_collections.slipway.django.plugins.module_utils._service._readiness import Moment, judge
 from ansible_collections.slipway.django.plugins.module_utils._service._ready_command import ReadyCommand
-from ansible_collections.slipway.django.plugins.module_utils._service._slots import KINDS, Service, Slot
+from ansible_collections.slipway.django.plugins.module_utils._service._slots import Service, Slot
 from ansible_collections.slipway.django.plugins.module_utils._service._systemd import Systemd, Unit
 
 _INTERVAL_S = 0.2

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused
 from ansible_collections.slipway.django.plugins.module_utils._service._systemd import Unit
 
-KINDS = ("web", "worker", "beat")
-
 
 @dataclass(frozen=True)
 class Service:

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -55,6 +56,29 @@ def record(
 A = record(1, "a")
 B = record(2, "b", before="a", planned={"shop.0002": "expand"})
 C = record(3, "c", before="b", planned={"shop.0003": "contract"})
+
+
+@pytest.mark.parametrize(
+    ("point", "said"),
+    [
+        (None, "restore the backup of the deployment that applied them; or"),
+        (
+            {"label": "d3", "database": "20261121T160528.213Z", "taken_by": "pg_backup"},
+            "restore backup 20261121T160528.213Z (d3) from before them; or",
+        ),
+        (
+            {"label": "d3", "database": "20261120-010002F", "taken_by": "pgbackrest"},
+            "restore pgbackrest backup 20261120-010002F with that program, nothing here can; or",
+        ),
+    ],
+)
+def test_the_refusal_names_the_backup_from_before_the_migrations(point: dict[str, str] | None, said: str) -> None:
+    with_point = replace(C, facts={**C.facts, **({"restore_point": point} if point else {})})
+
+    with pytest.raises(Refused) as refused:
+        decide([A, B, with_point], release="", accept_schema="")
+
+    assert said in refused.value.message
 
 
 def test_the_release_before_is_what_the_live_one_has_replaced() -> None:

@@ -19,6 +19,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._backup i
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Connection
 from ansible_collections.slipway.django.plugins.module_utils._postgres._intact import file_row
 from ansible_collections.slipway.django.plugins.module_utils._postgres._plan import Request, Result, Tools
+from ansible_collections.slipway.django.plugins.module_utils._postgres._room import Volume
 from ansible_collections.slipway.django.plugins.module_utils._postgres._source import Source
 from ansible_collections.slipway.django.tests.unit.fakes import Call, FakeClock, FakeRunner, completed
 
@@ -30,6 +31,9 @@ SOURCE: dict[str, Any] = {
     "user": "postgres",
     "createdb": True,
     "size": 1000,
+    "data_directory": "/data",
+    "relations": 2,
+    "elsewhere": [],
     "database": {
         "datname": "shop",
         "encoding_name": "UTF8",
@@ -194,6 +198,8 @@ class World:
         self.rows = 3
         self.restored_rows = 3
         self.phases: list[str] = []
+        # What is free on the one volume that there is.
+        self.free = 1 << 40
         # Both, in their order.
         self.events: list[str] = []
         self.statements: list[str] = []
@@ -233,13 +239,18 @@ class World:
     def session(self, _psql: str, connection: Connection, _clock: Clock) -> FakeSession:
         return FakeSession(self, connection.database)
 
+    def look(self, path: str) -> Volume:
+        return Volume(1, self.free)
+
     def tell(self, phase: str, done: int = 0, total: int | None = None, text: str = "", *, unit: str = "bytes") -> None:
         if phase not in self.phases[-1:]:
             self.phases.append(phase)
             self.events.append(f"phase {phase}")
 
     def run(self, *, check_mode: bool = False, state: str = "present", **options: Any) -> Result:
-        tools = Tools(self.runner, self.clock, self.dumper, nullcontext, self, self.session, lambda: self.directories)
+        tools = Tools(
+            self.runner, self.clock, self.dumper, nullcontext, self, self.session, lambda: self.directories, self.look
+        )
         return run(self.request(**options), tools, check_mode=check_mode, state=state)
 
     def restores(self) -> list[tuple[str, ...]]:

@@ -17,14 +17,11 @@ from ansible_collections.slipway.django.plugins.module_utils._release._layout im
 from ansible_collections.slipway.django.plugins.module_utils._release._manifest import Manifest, write_manifest
 from ansible_collections.slipway.django.plugins.module_utils._release._naming import BuildIdentity
 from ansible_collections.slipway.django.plugins.module_utils._release._repository import Change, Changes, Git
-from ansible_collections.slipway.django.tests.unit.fakes import Call, FakeRunner
+from ansible_collections.slipway.django.tests.unit.fakes import Call, FakeRunner, shown_units
 
 OLD, NEW = "a" * 40, "b" * 40
 RELEASE = "aaaaaaaaaaaa-01234567"
-SHOW = (
-    "Id=shop-web@blue.service\nUnitFileState=enabled\nActiveState=active\nMainPID=7\n"
-    "\nId=shop-web@green.service\nMainPID=0\n"
-)
+SHOW = shown_units(enabled="blue", running=["web@blue", "worker@green"])
 
 
 def said_by_git(call: Call) -> str:
@@ -59,8 +56,9 @@ def test_all_of_it(question: Question) -> None:
     assert found.name is not None
     assert found.name.startswith("bbbbbbbbbbbb-")
     assert (found.live.slot, found.live.release) == ("blue", RELEASE)
-    assert found.slots["blue"].pid == 7
+    assert found.slots["blue"].running == ("web",)
     assert found.slots["green"].release is None
+    assert found.slots["green"].running == ("worker",)
     assert found.changes == Changes((Change(NEW, "Sell in red"),), ())
     assert found.note == ""
 

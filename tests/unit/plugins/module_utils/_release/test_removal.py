@@ -13,18 +13,9 @@ from ansible_collections.slipway.django.plugins.module_utils._release._layout im
 from ansible_collections.slipway.django.plugins.module_utils._release._manifest import Manifest, write_manifest
 from ansible_collections.slipway.django.plugins.module_utils._release._processes import Running
 from ansible_collections.slipway.django.plugins.module_utils._release._removal import Scope, prune, remove
-from ansible_collections.slipway.django.tests.unit.fakes import FakeClock, FakeRunner
+from ansible_collections.slipway.django.tests.unit.fakes import FakeClock, FakeRunner, shown_units
 
-SHOW = """Id=shop-web@blue.service
-UnitFileState=enabled
-ActiveState=active
-MainPID=1
-
-Id=shop-web@green.service
-UnitFileState=disabled
-ActiveState=inactive
-MainPID=0
-"""
+SHOW = shown_units(enabled="blue", running=["web@blue"])
 
 
 def name(number: int) -> str:

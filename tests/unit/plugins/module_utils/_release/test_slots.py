@@ -16,35 +16,12 @@ from ansible_collections.slipway.django.plugins.module_utils._release._slots imp
     read_units,
     slots_of,
 )
-from ansible_collections.slipway.django.tests.unit.fakes import FakeRunner, completed
+from ansible_collections.slipway.django.tests.unit.fakes import FakeRunner, completed, shown_units
 
 RELEASE = "0123456789ab-01234567"
 OTHER = "ba9876543210-76543210"
-# systemd 252 (Debian 12), as an unprivileged user
-RECORDED = """MainPID=4711
-Id=shop-web@blue.service
-LoadState=loaded
-ActiveState=active
-UnitFileState=enabled
-
-MainPID=0
-Id=shop-web@green.service
-LoadState=loaded
-ActiveState=inactive
-UnitFileState=disabled
-"""
-NOT_INSTALLED = """MainPID=0
-Id=shop-web@blue.service
-LoadState=not-found
-ActiveState=inactive
-UnitFileState=
-
-MainPID=0
-Id=shop-web@green.service
-LoadState=not-found
-ActiveState=inactive
-UnitFileState=
-"""
+# A unit that systemd 252 does not have, as an unprivileged user
+NOT_INSTALLED = shown_units().replace("UnitFileState=disabled", "UnitFileState=")
 
 
 @pytest.fixture
@@ -86,22 +63,35 @@ def test_a_slot_that_is_a_directory_is_an_error(layout: Layout) -> None:
 
 
 def test_units() -> None:
-    runner = FakeRunner([RECORDED])
+    runner = FakeRunner([shown_units(enabled="blue", running=["web@blue", "beat@blue"], starting="worker@green")])
     units = read_units(runner, "shop")
     assert slots_of({"blue": RELEASE, "green": OTHER}, units) == {
-        "blue": Slot(RELEASE, enabled=True, active=True, pid=4711),
-        "green": Slot(OTHER, enabled=False, active=False, pid=None),
+        "blue": Slot(RELEASE, enabled=True, running=("web", "beat")),
+        "green": Slot(OTHER, enabled=False, running=("worker",)),
     }
-    assert runner.argvs[0][-3:] == ("--", "shop-web@blue.service", "shop-web@green.service")
+    assert runner.argvs[0][-7:] == (
+        "--",
+        "shop-web@blue.service",
+        "shop-worker@blue.service",
+        "shop-beat@blue.service",
+        "shop-web@green.service",
+        "shop-worker@green.service",
+        "shop-beat@green.service",
+    )
 
 
 def test_units_that_are_not_installed() -> None:
     slots = slots_of({"blue": None, "green": None}, read_units(FakeRunner([NOT_INSTALLED]), "shop"))
-    assert set(slots.values()) == {Slot(None, enabled=False, active=False, pid=None)}
+    assert set(slots.values()) == {Slot(None, enabled=False, running=())}
+
+
+def test_a_unit_that_failed_is_at_rest() -> None:
+    shown = shown_units(enabled="blue").replace("inactive", "failed")
+    assert slots_of({"blue": RELEASE, "green": None}, read_units(FakeRunner([shown]), "shop"))["blue"].running == ()
 
 
 def test_enabled_until_the_next_boot_is_not_enabled() -> None:
-    units = read_units(FakeRunner([RECORDED.replace("=enabled", "=enabled-runtime")]), "shop")
+    units = read_units(FakeRunner([shown_units(enabled="blue").replace("=enabled", "=enabled-runtime")]), "shop")
     assert not slots_of({"blue": RELEASE, "green": None}, units)["blue"].enabled
 
 
@@ -119,7 +109,7 @@ def test_a_line_of_another_form_is_an_error() -> None:
 
 
 def slot(release: str | None, enabled: bool) -> Slot:
-    return Slot(release, enabled=enabled, active=enabled, pid=None)
+    return Slot(release, enabled=enabled, running=())
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused
+from ansible_collections.slipway.django.plugins.module_utils._release._layout import KINDS
 from ansible_collections.slipway.django.plugins.module_utils._service._options import Wanted, read_wanted
 from ansible_collections.slipway.django.plugins.module_utils._service._plan import (
     Plan,
@@ -18,7 +19,7 @@ from ansible_collections.slipway.django.plugins.module_utils._service._plan impo
     predict,
 )
 from ansible_collections.slipway.django.plugins.module_utils._service._processes import Listener
-from ansible_collections.slipway.django.plugins.module_utils._service._slots import KINDS, Service, Slot
+from ansible_collections.slipway.django.plugins.module_utils._service._slots import Service, Slot
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._service.test_slots import (
     LAST,
     NEW,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused
+from ansible_collections.slipway.django.plugins.module_utils._release._layout import KINDS
 from ansible_collections.slipway.django.plugins.module_utils._service._slots import (
-    KINDS,
     Service,
     Slot,
     choose_slot,
