@@ -114,7 +114,7 @@ options:
     description:
       - Rules that may object to a migration in vain, by C(app.name) and the rule's name, each with the reason why it is
         safe. When one rule alone objects, the reason by C(app.name) will do.
-      - A migration's own file may say the same, C(slipway_acknowledged = {rule: reason}) in its class.
+      - A migration's own file may say the same, in C(slipway_acknowledged) of its class, with the reasons by rule.
       - A name that is no migration of the release or no rule is refused, and so is a reason for a pending migration to
         which that rule does not object. Migrations that are applied are passed over.
     type: dict
@@ -507,6 +507,23 @@ long_transactions:
   returned: success
   type: list
   elements: dict
+later:
+  description: The pending migrations that O(phase=expand) leaves, each with C(key) and C(why).
+  returned: success, and when the plan is refused
+  type: list
+  elements: dict
+bridges:
+  description:
+    - Statements by which new code can live with a column that it no longer knows, with C(migration), C(table), C(column)
+      and C(statement).
+  returned: success, and when the plan is refused
+  type: list
+  elements: dict
+problems:
+  description: Why new code could not work on the schema after O(phase=expand).
+  returned: success, and when the plan is refused
+  type: list
+  elements: str
 loss:
   description:
     - What undoing would take away, with O(state=reversed), of what holds something. C(rows) counts those with a value
