@@ -514,8 +514,8 @@ later:
   elements: dict
 bridges:
   description:
-    - Statements by which new code can live with a column that it no longer knows, with C(migration), C(table), C(column)
-      and C(statement).
+    - Statements by which new code can live with a column that it no longer knows, with C(migration), C(table),
+      C(column) and C(statement).
   returned: success, and when the plan is refused
   type: list
   elements: dict
