@@ -60,6 +60,12 @@ _VARIABLES = {
     "sslrootcert": "PGSSLROOTCERT",
     "sslcert": "PGSSLCERT",
     "sslkey": "PGSSLKEY",
+    "sslcrl": "PGSSLCRL",
+    "hostaddr": "PGHOSTADDR",
+    "channel_binding": "PGCHANNELBINDING",
+    "gssencmode": "PGGSSENCMODE",
+    "krbsrvname": "PGKRBSRVNAME",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
     "connect_timeout": "PGCONNECT_TIMEOUT",
 }
 
@@ -120,10 +126,12 @@ def copied(work: Any, source: str, *, clock: Clock, runner: Runner) -> Iterator[
         drop_leftovers(admin, live.name)
         # Its own run is known by it: two that start in the same second must not meet.
         name = derived_name(live.name, "rehearsal", f"{stamp(clock.utcnow())}_{secrets.token_hex(2)}")
+        _create(admin, live, source, name)
+        # From here on it is ours: what could not be created is not ours to drop.
         try:
-            _create(admin, live, source, name)
+            _order(admin, comment_statement(name, mark_of(live.name)))
             if not source:
-                _fill(work, name, runner)
+                _fill(work, live.name, name, runner)
             yield name
         finally:
             _drop(admin, name)
@@ -160,7 +168,6 @@ def _create(admin: Any, live: Live, source: str, name: str) -> None:
     like = f"CREATE DATABASE {quote_name(name)} TEMPLATE {quote_name(source)}"
     try:
         _order(admin, like if source else create_statement(name, live.row))
-        _order(admin, comment_statement(name, mark_of(live.name)))
     except dj.Error as error:
         raise SlipwayError(
             f"the copy for the rehearsal can't be made: {error_text(error)}",
@@ -183,10 +190,10 @@ def _drop(admin: Any, name: str) -> None:
         return
 
 
-def _fill(work: Any, name: str, runner: Runner) -> None:
+def _fill(work: Any, live_name: str, name: str, runner: Runner) -> None:
     client = _client(work, runner)
     environment = {"PGAPPNAME": "slipway migrate rehearsal", **_variables(work.get_connection_params())}
-    live = {**environment, "PGDATABASE": str(work.get_connection_params()["dbname"])}
+    live = {**environment, "PGDATABASE": live_name}
     with tempfile.TemporaryDirectory(prefix="slipway-rehearsal-") as directory:
         for part, selection in (("schema", ["--schema-only"]), ("rows", _rows_wanted(work))):
             if not selection:
