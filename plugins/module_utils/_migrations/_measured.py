@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.slipway.django.plugins.module_utils._migrations._acknowledging import UNFORESEEN
 from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import (
     LOCKS,
     LONG_WORK_BYTES,
@@ -175,11 +176,21 @@ class Finding:
 
     @property
     def refused(self) -> bool:
-        """As in the plan: what is not harmless needs a person's word. A failure is never acknowledged."""
+        """As in the plan: what is not harmless needs a person's word. A failure is never acknowledged.
+
+        Who has let the plan pass did not know of what only the rehearsal has shown.
+        """
         if self.measured.error or self.measured.invalid:
             return True
         harmless = self.phase == EXPAND and self.lock not in {"downtime", FAILS}
-        return not harmless and (self.judged.refused or not self.judged.acknowledged)
+        word = self.judged.acknowledged and not (self.judged.refused or self._is_unforeseen)
+        return not harmless and not word
+
+    @property
+    def _is_unforeseen(self) -> bool:
+        waits = self.lock == "downtime" and self.judged.lock != "downtime"
+        breaks = self.phase == CONTRACT and self.judged.phase != CONTRACT
+        return (waits or breaks) and all(each.rule != UNFORESEEN for each in self.judged.acknowledgements)
 
     @property
     def status(self) -> str:

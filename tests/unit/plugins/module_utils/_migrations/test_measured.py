@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._migrations._acknowledging import Acknowledgement
@@ -163,3 +164,15 @@ def test_a_loop_is_one_line() -> None:
 
     assert (line.times, line.ms, line.work) == (1200, 1800.0, (Work(WRITE, "t", 1200),))
     assert len(merged([save, ran(), save])) == 3
+
+
+@pytest.mark.parametrize(
+    ("statement", "breaks"),
+    [(ran(Work(VERIFY, "big"), sql="UPDATE big"), ()), (ran(sql="UPDATE big"), ("orders.note is gone",))],
+)
+def test_who_let_the_plan_pass_did_not_know_of_what_was_measured(statement: Statement, breaks: tuple[str, ...]) -> None:
+    plan = judged("unknown", "unknown", acknowledged="a few rows")
+
+    assert finding(plan, statement, breaks=breaks).status == "refused"
+    known = (*plan.acknowledgements, Acknowledgement("unforeseen-work", "at night", "inventory"))
+    assert finding(replace(plan, acknowledgements=known), statement, breaks=breaks).status == "acknowledged"
