@@ -38,6 +38,7 @@ class Request:
     :param progress_file: where to say how far the run is.
     :param connect: False: judged without a database.
     :param only: without a database, those to judge, as one deployment; None: all, each for itself.
+    :param installed: without a database, those of installed packages too.
     :param server: without a database, the major version of the server that it is for.
     :param accept_data_loss: undoing may drop tables and columns that hold something.
     :param rehearsal_source: database whose copy is rehearsed on; empty: the schema of the live one.
@@ -68,6 +69,7 @@ class Request:
     accept_data_loss: bool = False
     connect: bool = True
     only: tuple[str, ...] | None = None
+    installed: bool = False
     server: int = 0
 
     def to_json(self) -> str:

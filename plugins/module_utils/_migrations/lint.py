@@ -36,6 +36,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "migration", nargs="*", help="app.name; together they are one deployment. Default: each of the project"
     )
+    parser.add_argument("--installed", action="store_true", help="those of installed packages too")
     parser.add_argument("--project", default=".", help="where manage.py lies")
     parser.add_argument("--python", default=sys.executable, help="the Python that has the project's Django")
     parser.add_argument("--settings", default=os.environ.get("DJANGO_SETTINGS_MODULE", ""), help="settings module")
@@ -86,6 +87,7 @@ def request_of(given: argparse.Namespace, only: Sequence[str] | None) -> Request
         busy_timeout_s=0,
         connect=False,
         only=None if only is None else tuple(only),
+        installed=given.installed,
         server=given.server,
     )
 

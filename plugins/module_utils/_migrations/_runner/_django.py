@@ -20,6 +20,7 @@ try:
     from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
     from django.db import Error, connections, router
     from django.db.backends.signals import connection_created
+    from django.db.backends.utils import truncate_name
     from django.db.migrations.executor import MigrationExecutor
     from django.db.migrations.loader import MigrationLoader
     from django.db.migrations.operations import RunPython
@@ -64,4 +65,5 @@ __all__ = [
     "psycopg2_waiting",
     "router",
     "settings",
+    "truncate_name",
 ]

@@ -18,6 +18,11 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._plan i
 from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._table import RULE_NAMES
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import error_text, rows
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._narrow import (
+    narrow,
+    references,
+    table_of,
+)
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._steps import (
     Step,
     call,
@@ -156,7 +161,7 @@ def _migration(connection: Any, tables: Tables, migration: Any, state: Any, *, b
     # Never as a transaction: a statement that fails would make all later questions fail.
     with connection.schema_editor(collect_sql=True, atomic=False) as editor:
         for step in steps(migration, state, backwards=backwards):
-            facts = _operation(editor, tables, migration.app_label, step)
+            facts = _operation(editor, tables, migration.app_label, _narrowed(migration.app_label, step))
             _follow(tables, facts, migration.app_label, step)
             operations.append(facts)
         editor.deferred_sql.clear()
@@ -203,6 +208,48 @@ def acknowledged_in(migration: Any) -> tuple[tuple[str, str], ...]:
             remedy="Repair the migration and deploy that version",
         )
     return tuple(sorted((rule, reason.strip()) for rule, reason in written.items()))
+
+
+# Django's own, whose SQL depends on their model and those around it alone.
+_NARROW = frozenset(
+    {
+        "AddConstraint",
+        "AddField",
+        "AddIndex",
+        "AlterField",
+        "AlterIndexTogether",
+        "AlterModelTable",
+        "AlterModelTableComment",
+        "AlterOrderWithRespectTo",
+        "AlterUniqueTogether",
+        "CreateModel",
+        "DeleteModel",
+        "RemoveConstraint",
+        "RemoveField",
+        "RemoveIndex",
+        "RenameField",
+        "RenameIndex",
+    }
+)
+
+
+def _narrowed(app: str, step: Step) -> Step:
+    """The step between two states that hold what its SQL depends on: to make classes of all models takes long."""
+    operation = step.operation
+    if not _is_builtin(operation) or type(operation).__name__ not in _NARROW:
+        # Of a state with classes each later operation makes many anew: they are made on a copy.
+        return replace(step, to_state=step.to_state.clone())
+    keys = [(app, _model_name(operation))]
+    fields = [_state_field(app, state, operation) for state in (step.from_state, step.to_state)]
+    for field in (*fields, getattr(operation, "field", None)):
+        if field is not None:
+            keys.extend(references(app, keys[0][1], field))
+    # The type of a key is that of what refers to it.
+    keyed = any(field is not None and (field.primary_key or field.unique) for field in fields)
+    referring = keyed and type(operation).__name__ == "AlterField"
+    narrow_from = narrow(step.from_state, *keys, referring=referring)
+    narrow_to = narrow(step.to_state, *keys, referring=referring)
+    return replace(step, from_state=narrow_from, to_state=narrow_to)
 
 
 def _operation(editor: Any, tables: Tables, app: str, step: Step) -> Operation:
@@ -281,7 +328,7 @@ def _inner(editor: Any, tables: Tables, app: str, step: Step) -> tuple[Operation
         after = state.clone()
         operation.state_forwards(app, after)
         inner = Step(step.index, operation, state, after, backwards=False)
-        found.append(_operation(editor, tables, app, inner))
+        found.append(_operation(editor, tables, app, _narrowed(app, inner)))
         _follow(tables, found[-1], app, inner)
         state = after
     return tuple(found)
@@ -314,7 +361,7 @@ def _table_name(app: str, step: Step) -> str:
     model = _model_name(step.operation)
     for state in (step.from_state, step.to_state):
         if model and (app, model) in state.models:
-            return str(state.apps.get_model(app, model)._meta.db_table)
+            return table_of(state, (app, model))
     return ""
 
 
@@ -324,7 +371,7 @@ def _follow(tables: Tables, facts: Operation, app: str, step: Step) -> None:
         tables.dropped(_table_name(app, step))
     new_model = getattr(step.operation, "new_name_lower", None) or _model_name(step.operation)
     if facts.kind in {"RenameModel", "AlterModelTable"} and (app, new_model) in step.to_state.models:
-        tables.renamed(_table_name(app, step), step.to_state.apps.get_model(app, new_model)._meta.db_table)
+        tables.renamed(_table_name(app, step), table_of(step.to_state, (app, new_model)))
 
 
 def _state_field(app: str, state: Any, operation: Any) -> Any:
@@ -357,8 +404,9 @@ def _column(connection: Any, app: str, state: Any, operation: Any) -> tuple[str,
     """Column and type of a field: of a bound one, for a foreign key has the type of what it refers to."""
     if type(operation).__name__ not in _ALTERS_COLUMN:
         return "", ""
-    model = state.apps.get_model(app, _model_name(operation))
-    bound = model._meta.get_field(operation.name)
+    if _state_field(app, state, operation) is None:
+        return "", ""
+    bound = state.apps.get_model(app, _model_name(operation))._meta.get_field(operation.name)
     return str(bound.column or ""), str(bound.db_type(connection) or "")
 
 
@@ -380,6 +428,6 @@ def _left_behind(app: str, step: Step, tables: Tables, sql: Sequence[str]) -> st
         model = _model_name(operation)
         if field is None or field.null or field.many_to_many or _db_default(field) != "none":
             continue
-        if tables.get(step.from_state.apps.get_model(app, model)._meta.db_table) is not None:
+        if tables.get(table_of(step.from_state, (app, model))) is not None:
             return f"{model}.{operation.name}"
     return ""

@@ -97,7 +97,8 @@ def _judge(loader: Any, wanted: frozenset[tuple[str, str]] | None, request: Requ
     facts: list[Any] = []
     for migration in _in_order(loader):
         key = (migration.app_label, migration.name)
-        if not (_is_own(migration, request.project) if wanted is None else key in wanted):
+        own = request.installed or _is_own(migration, request.project)
+        if not (own if wanted is None else key in wanted):
             # What it makes is there: known from the states, which need no SQL.
             before = table_names(state)
             state = migration.mutate_state(state, preserve=False)
