@@ -131,6 +131,10 @@ proof: venv system-packages ## the long campaigns, whose results lie in docs/pro
 benchmark-backup: venv system-packages ## CPU seconds of a backup against pg_dump and postgresql_db
 	benchmarks/backup/run --write benchmarks/backup/results.md
 
+.PHONY: benchmark-migrations
+benchmark-migrations: venv system-packages ## CPU seconds of judging migrations against manage.py and a linter
+	benchmarks/migrations/run --write benchmarks/migrations/results.md
+
 # --- lab and demo ---------------------------------------------------------------------------------------------------
 
 .PHONY: lab-up lab-down lab-status demo demo-down

@@ -18,10 +18,12 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import django
 import psycopg
 from ansible_collections.slipway.django.plugins.module_utils._migrations._judgement import judge_all
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _facts
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._facts import collect
 from django.conf import settings
 from django.contrib.postgres import operations as postgres
@@ -193,6 +195,8 @@ def migration_of(name: str, text: str, *, atomic: bool) -> Any:
 
 
 def claim(connection: Any, migration: Any, state: Any) -> dict[str, Any]:
+    with mock.patch.object(_facts, "_narrowed", lambda _app, step: step):
+        (whole,) = collect(connection, [migration], state.clone())
     facts = collect(connection, [migration], state)
     (judged,) = judge_all(facts, first=False, acknowledged={}, server=connection.pg_version // 10000)
     modes = [verdict.mode for verdict in judged.verdicts]
@@ -202,6 +206,8 @@ def claim(connection: Any, migration: Any, state: Any) -> dict[str, Any]:
         "phase": judged.phase,
         "lock": judged.lock,
         "modes": modes,
+        # The statements must be those that Django writes when it knows all models.
+        "narrowed": [each.sql for each in facts[0].operations] != [each.sql for each in whole.operations],
         "rewrite": any(verdict.rewrite for verdict in judged.verdicts),
         "scan": any(verdict.scan or verdict.rewrite for verdict in judged.verdicts),
     }

@@ -101,6 +101,7 @@ def test_what_is_claimed_is_what_is_measured(case: Case, answers: dict[Case, dic
     claim, measured = answer["claim"], answer["measured"]
 
     assert claim["rule"] == case.rule, claim
+    assert not claim["narrowed"]
     assert measured["error"] == case.fails
     assert (claim["lock"] == "fails") == bool(case.fails) or claim["lock"] == UNKNOWN
     if case.fails:

@@ -42,9 +42,10 @@ Written by `make proof` (`tests/proof/test_real_projects.py`).
 
 Projects with long histories, installed from PyPI. Applied from zero by `django_migrate_safe` to an empty database,
 their schema is compared with that of `manage.py migrate`: `pg_dump --schema-only` of both, byte for byte but for the
-module's own journal.
+module's own journal. Where a migration's SQL is not known beforehand, its default asks the database for what the
+migrations ahead of it make; it counts as unknown.
 
-| project | versions | migrations | operations | judged without error | applied in s | schema |
+| project | versions | migrations | operations | SQL not known beforehand | applied in s | schema |
 | --- | --- | ---: | ---: | --- | ---: | --- |
 {rows}
 
@@ -84,7 +85,7 @@ class Seen:
         ]
 
     def row(self) -> str:
-        judged = "yes" if not self.unknown_sql else f"no: {', '.join(self.unknown_sql)}"
+        judged = ", ".join(f"`{key}`" for key in self.unknown_sql) or "none"
         cells = [self.project, self.versions, len(self.plan), self.operations, judged, f"{self.seconds:.0f}"]
         return f"| {' | '.join(map(str, cells))} | {'the same' if self.same else 'NOT the same'} |"
 
@@ -168,7 +169,6 @@ def test_a_long_history_is_judged_applied_and_leads_to_the_same_schema(
     one, other = schema(server, by_module.database), schema(server, by_django.database)
     seen.same = one == other
     seen.wrong = [
-        *(["not all was judged"] if seen.unknown_sql else []),
         *(["not all was applied"] if len(applied["applied"]) != planned["pending"] else []),
         *(["the schemas differ"] if not seen.same else []),
     ]
