@@ -30,12 +30,18 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._protoc
     read_answer,
 )
 from ansible_collections.slipway.django.tests.integration.django_site import running_cluster
-from ansible_collections.slipway.django.tests.integration.real_project import PROJECTS, RealSite, environment
+from ansible_collections.slipway.django.tests.integration.real_project import (
+    PROJECTS,
+    Project,
+    RealSite,
+    environment,
+)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LINTER = "django-migration-linter==6.0.0"
-PROJECT = PROJECTS[0]
-SETTINGS = '\nINSTALLED_APPS += ["django_migration_linter"]\nMIGRATION_LINTER_OPTIONS = {"no_cache": True}\n'
+SETTINGS = (
+    '\nINSTALLED_APPS = [*INSTALLED_APPS, "django_migration_linter"]\nMIGRATION_LINTER_OPTIONS = {"no_cache": True}\n'
+)
 IDLE = ("nothing to do", "manage.py migrate --check", 1.3)
 WHOLE = ("the whole history", "django-migration-linter", 0.2)
 
@@ -43,12 +49,14 @@ WHOLE = ("the whole history", "django-migration-linter", 0.2)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--project", choices=[project.name for project in PROJECTS], default="pretix")
     parser.add_argument("--write", type=Path, help="write the page here as well")
     given = parser.parse_args()
-    venv = environment(PROJECT, CHECKOUT / ".cache" / "benchmarks", LINTER)
+    project = next(each for each in PROJECTS if each.name == given.project)
+    venv = environment(project, CHECKOUT / ".cache" / "benchmarks", LINTER)
     with running_cluster() as cluster, tempfile.TemporaryDirectory() as directory:
-        empty = RealSite.make(Path(directory), PROJECT, venv, cluster, SETTINGS)
-        full = RealSite.make(Path(directory), PROJECT, venv, cluster, SETTINGS)
+        empty = RealSite.make(Path(directory), project, venv, cluster, SETTINGS)
+        full = RealSite.make(Path(directory), project, venv, cluster, SETTINGS)
         full.manage("migrate", "--no-input")
         counts: dict[str, int] = {}
         contenders: dict[str, Callable[[], None]] = {
@@ -62,7 +70,7 @@ def main() -> None:
             for name, run in contenders.items():
                 times[name].append(cpu_of(run))
                 print(f"round {number + 1}: {name}: {times[name][-1]:.2f} s", flush=True)
-        text = page(times, counts, versions(full))
+        text = page(times, counts, versions(full, project))
     print(text)
     if given.write:
         given.write.write_text(text, encoding="utf-8")
@@ -120,9 +128,9 @@ def cpu_of(run: Callable[[], None]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def versions(site: RealSite) -> str:
+def versions(site: RealSite, project: Project) -> str:
     program = "import importlib.metadata as m, sys; print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep=', ')"
-    names = [PROJECT.requirements[0], "Django", "django-migration-linter", "psycopg"]
+    names = [project.requirements[0], "Django", "django-migration-linter", "psycopg"]
     return subprocess.check_output([str(site.venv / "bin" / "python"), "-c", program, *names], text=True).strip()
 
 

@@ -69,7 +69,8 @@ class Seen:
     plan: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     same: bool = False
-    wrong: list[str] = field(default_factory=list)
+    # Until its end is seen.
+    wrong: list[str] = field(default_factory=lambda: ["it was not done to its end"])
 
     @property
     def operations(self) -> int:
