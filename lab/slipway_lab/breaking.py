@@ -80,9 +80,17 @@ def _start(host: str) -> Callable[[World], None]:
 FAULTS = (
     Fault("the database dies", AT_GATE, "app2", _stop_database, _start_database, "gate before traffic of app2"),
     Fault("the balancer dies", AT_GATE, "app2", _kill("lb1"), _start("lb1"), "lb1"),
-    Fault("the database and control host dies", AT_GATE, "app2", _kill("db1"), _start("db1"), "db1"),
     Fault(
-        "the disk of the backups is full", None, "db1", _shrink("db1", BACKUPS, 64), _grow("db1", BACKUPS), "No space"
+        "the database and control host dies", AT_GATE, "app2", _kill("db1"), _start("db1"), "the lease not given back"
+    ),
+    # Nothing is written to a disk that would not have room for it.
+    Fault(
+        "the disk of the backups is full",
+        None,
+        "db1",
+        _shrink("db1", BACKUPS, 64),
+        _grow("db1", BACKUPS),
+        f"bytes are free in {BACKUPS}",
     ),
     Fault(
         "the disk of the releases is full",
