@@ -367,7 +367,7 @@ def judge_all(
 
 def _knowing(context: Context, operation: Operation) -> Context:
     """With what the database has proven already."""
-    valid = {(table.name, column) for table in operation.tables for _, column, valid in table.checks if valid}
+    valid = {(table.name, column) for table in operation.tables for _name, column, valid in table.checks if valid}
     return replace(context, proven=context.proven | valid) if valid - context.proven else context
 
 
@@ -380,5 +380,5 @@ def _with_reasons(judged: Judged, acknowledged: Mapping[str, Mapping[str, str] |
     migration = judged.migration
     if migration.backwards:
         return judged
-    rules = {verdict.rule for _, verdict in judged.objections}
+    rules = {verdict.rule for _why, verdict in judged.objections}
     return replace(judged, acknowledgements=granted(migration, rules, acknowledged.get(migration.key, {})))

@@ -90,7 +90,7 @@ def _together(statements: Sequence[Statement], rehearsal: Rehearsal) -> list[int
     known = [each for each in found if each is not None]
     if not known or len(known) < len(found):
         return None
-    return [sum(least for least, _ in known), sum(most for _, most in known)]
+    return [sum(least for least, _most in known), sum(most for _least, most in known)]
 
 
 def table(rehearsal: Rehearsal) -> list[dict[str, Any]]:

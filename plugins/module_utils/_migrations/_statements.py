@@ -192,7 +192,7 @@ _TABLE_ACTIONS = _patterns(
     ("replica identity", r"REPLICA IDENTITY\b"),
     ("cluster on", r"(?:CLUSTER ON|SET WITHOUT CLUSTER)\b"),
 )
-KINDS = frozenset({kind for kind, _ in (*_STATEMENTS, *_TABLE_ACTIONS)} | {UNKNOWN})
+KINDS = frozenset({kind for kind, _rest in (*_STATEMENTS, *_TABLE_ACTIONS)} | {UNKNOWN})
 
 
 def _spaced(match: re.Match[str]) -> str:

@@ -117,9 +117,9 @@ def main() -> None:
         status, text = lint(given, SystemRunner())
     except SlipwayError as error:
         sys.stderr.write(f"{error.message}\n")
-        sys.exit(_UNKNOWN)
+        status, text = _UNKNOWN, ""
     sys.stdout.write(text)
-    sys.exit(status)
+    raise SystemExit(status)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ class Journal:
     def noted(self) -> frozenset[str]:
         """Return all that was ever left for later, by ``app.name``."""
         found = rows(self._connection, _OWED) if self.exists() else []
-        return frozenset(key for key, _ in found)
+        return frozenset(key for key, _row in found)
 
     def signals_owed(self) -> bool:
         """True when a run ended after a migration and before the handlers of post_migrate had run."""

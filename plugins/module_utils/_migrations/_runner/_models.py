@@ -31,7 +31,7 @@ def expected_models(connection: Any) -> list[Model]:
         and not model._meta.swapped
         and dj.router.allow_migrate_model(connection.alias, model)
     ]
-    written = {kind for model in models for _, kind in _columns(connection, model)}
+    written = {kind for model in models for _name, kind in _columns(connection, model)}
     names = _as_the_server_writes(connection, written)
     return [_model(connection, model, names) for model in models]
 
@@ -72,7 +72,7 @@ def _model(connection: Any, model: Any, names: dict[str, str]) -> Model:
     meta = model._meta
     fields = [(field, names[kind]) for field, kind in _columns(connection, model)]
     columns = {field.column: Expected(field.column, kind, bool(field.null)) for field, kind in fields}
-    unique = {frozenset([field.column]) for field, _ in fields if field.unique or field.primary_key}
+    unique = {frozenset([field.column]) for field, _column in fields if field.unique or field.primary_key}
     together = [tuple(each) for each in meta.unique_together]
     constraints = list(meta.constraints)
     together += [tuple(getattr(each, "fields", ())) for each in constraints if type(each).__name__ != "CheckConstraint"]
@@ -81,7 +81,7 @@ def _model(connection: Any, model: Any, names: dict[str, str]) -> Model:
     key = getattr(meta, "pk_fields", None)
     if key:
         unique.add(frozenset(field.column for field in key))
-    checks = sum(bool(field.db_parameters(connection=connection)["check"]) for field, _ in fields)
+    checks = sum(bool(field.db_parameters(connection=connection)["check"]) for field, _column in fields)
     checks += sum(type(each).__name__ == "CheckConstraint" for each in constraints)
-    foreign = frozenset(field.column for field, _ in fields if field.remote_field is not None)
+    foreign = frozenset(field.column for field, _column in fields if field.remote_field is not None)
     return Model(meta.db_table, columns, frozenset(unique), foreign, checks)

@@ -61,7 +61,7 @@ def _resolved(model: Any, app: str, name: str) -> Key:
         return (model._meta.app_label, model._meta.model_name)
     if model == "self":
         return (app, name)
-    label, _, short = model.rpartition(".")
+    label, _dot, short = model.rpartition(".")
     return (label or app, short.lower())
 
 

@@ -167,7 +167,7 @@ def _with_parts(result: dict[str, Any], parts: phases.Split) -> dict[str, Any]:
         **result,
         **parts.as_dict(),
         "lines": [*result["lines"], *parts.lines()],
-        "refused": list(dict.fromkeys([*result["refused"], *(key for key, _ in parts.problems)])),
+        "refused": list(dict.fromkeys([*result["refused"], *(key for key, _why in parts.problems)])),
     }
 
 
@@ -187,7 +187,7 @@ def _rehearse(
     result["rehearsal"] = as_dict(rehearsal)
     result["lines"] = [*rehearsal_lines(rehearsal), *parts.lines()]
     refused = [each.measured.key for each in rehearsal.findings if each.refused]
-    result["refused"] = list(dict.fromkeys([*refused, *(key for key, _ in parts.problems)]))
+    result["refused"] = list(dict.fromkeys([*refused, *(key for key, _why in parts.problems)]))
     try:
         refuse_failure(rehearsal)
     except SlipwayError as error:

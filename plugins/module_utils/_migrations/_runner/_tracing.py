@@ -206,8 +206,8 @@ class Tracer:
         document = json.loads(_raw(self._work, _NOW)[0][0])
         return Moment(
             frozenset((oid, mode) for oid, mode in document["locks"]),
-            {oid: scans for oid, scans, _ in document["used"]},
-            {oid: writes for oid, _, writes in document["used"]},
+            {oid: scans for oid, scans, _writes in document["used"]},
+            {oid: writes for oid, _scans, writes in document["used"]},
         )
 
     def _locks(self, locks: Iterable[tuple[int, str]]) -> tuple[Lock, ...]:
@@ -320,5 +320,5 @@ class _Helper:
 
     def _look(self, looker: Any) -> bool:
         found = rows(looker, "SELECT relation::bigint, mode, granted FROM pg_locks WHERE pid = %s", (self._pid,))
-        self.seen |= {(oid, mode) for oid, mode, _ in found if oid is not None and oid >= 16384}
-        return any(not granted for _, _, granted in found)
+        self.seen |= {(oid, mode) for oid, mode, _granted in found if oid is not None and oid >= 16384}
+        return any(not granted for _oid, _mode, granted in found)
