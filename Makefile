@@ -105,7 +105,7 @@ test: ## all of it: lint, unit, and on servers of the lab Molecule, integration,
 	$(MAKE) test-unit
 	$(MAKE) system-packages
 	lab/bin/lab image
-	$(TOGETHER) --output-sync=line test-first-row test-second-row
+	$(TOGETHER) test-first-row test-second-row
 
 test-first-row: venv
 	tools/with-lab $(MAKE) SIDE_BY_SIDE= test-molecule test-e2e E2E="$(FIRST_ROW)"
