@@ -274,10 +274,23 @@ def one(case: dict[str, Any], host: str, password: str) -> dict[str, Any]:
     return result
 
 
+class Elsewhere:
+    """A router that keeps off this database what says so."""
+
+    def allow_migrate(self, _database: str, _app: str, elsewhere: bool = False, **_hints: Any) -> bool | None:
+        return False if elsewhere else None
+
+
 def main() -> None:
     database = {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "shop"}
     apps = ["django.contrib.contenttypes", "django.contrib.postgres"]
-    settings.configure(DATABASES={"default": database}, INSTALLED_APPS=apps, USE_TZ=True, SECRET_KEY="test")
+    settings.configure(
+        DATABASES={"default": database},
+        DATABASE_ROUTERS=[Elsewhere()],
+        INSTALLED_APPS=apps,
+        USE_TZ=True,
+        SECRET_KEY="test",
+    )
     django.setup()
     asked = json.load(sys.stdin)
     for case in asked["cases"]:

@@ -17,6 +17,7 @@ try:
     import django
     from django.apps import apps
     from django.conf import settings
+    from django.core.management import execute_from_command_line
     from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
     from django.db import Error, connections, router
     from django.db.backends.signals import connection_created
@@ -60,6 +61,7 @@ __all__ = [
     "django",
     "emit_post_migrate_signal",
     "emit_pre_migrate_signal",
+    "execute_from_command_line",
     "load_backend",
     "module_has_submodule",
     "psycopg2_waiting",

@@ -272,6 +272,7 @@ def _operation(editor: Any, tables: Tables, app: str, step: Step) -> Operation:
         problem=problem,
         opaque=runs_python(operation),
         noop=_is_noop(step),
+        elsewhere=builtin and not sql and not problem and _is_elsewhere(editor.connection.alias, app, operation),
         reversible=_is_reversible(operation),
         table=table,
         new_table=bool(name) and table is None,
@@ -342,6 +343,14 @@ def _is_builtin(operation: Any) -> bool:
 def _is_noop(step: Step) -> bool:
     code = getattr(step.operation, "reverse_code" if step.backwards else "code", None)
     return code is dj.RunPython.noop
+
+
+def _is_elsewhere(alias: str, app: str, operation: Any) -> bool:
+    """Whether the site's routers keep an operation off this database, asked as the operation itself asks them."""
+    model, hints = _model_name(operation), getattr(operation, "hints", {})
+    if not (model or hasattr(operation, "hints")):
+        return False
+    return not dj.router.allow_migrate(alias, app, **({"model_name": model} if model else hints))
 
 
 def _is_reversible(operation: Any) -> bool:
