@@ -31,8 +31,10 @@ description:
     done in part.
   - The table C(django_migrate_safe_journal) in the same database tells what each run did. It is made by the first run
     that changes something.
-  - A rehearsal needs the right CREATEDB for the role of the release. Without O(rehearsal_source) it needs pg_dump and
-    pg_restore of the server's major version on this host too.
+  - A rehearsal needs the right CREATEDB for the role of the release, or the database that
+    M(slipway.django.pg_site) prepares for it (O(slipway.django.pg_site#module:rehearsal_database)). Without
+    O(rehearsal_source), which always needs CREATEDB, it needs pg_dump and pg_restore of the server's major version on
+    this host too.
   - A rehearsal runs the Python code of migrations and of C(post_migrate). Their mail is thrown away, other databases of
     the settings are read-only to them, and C(SLIPWAY_REHEARSAL) is set to V(1) for settings that want to leave queues,
     caches and other services alone.

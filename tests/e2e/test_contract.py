@@ -12,7 +12,7 @@ from slipway_lab.world import World
 
 COMES, GOES = "shop.0004_order_source", "shop.0005_drop_order_channel"
 # A process of the old release that no unit knows.
-_OLD = "nohup setpriv --reuid shop --regid shop --clear-groups {python} -c 'import time; time.sleep(600)' >/dev/null 2>&1 &"
+_OLD = "setpriv --reuid shop --regid shop --clear-groups {python} -c 'import time; time.sleep(600)' >/dev/null 2>&1 &"
 
 
 def columns(world: World) -> set[str]:
@@ -44,7 +44,9 @@ def test_expand_with_the_deployment_and_contract_when_the_old_code_is_gone(world
     pid = fleet.run("app2", "pgrep", "-f", "time.sleep(600)").strip()
     refused = project.run("contract.yml")
     assert refused.rc == 2
-    assert f"app2: a process runs from {old}. The schema was not contracted: old code must be gone first." in refused.text
+    assert (
+        f"app2: a process runs from {old}. The schema was not contracted: old code must be gone first." in refused.text
+    )
     assert "channel" in columns(world)
 
     fleet.run("app2", "kill", pid)

@@ -195,7 +195,7 @@ def migration_of(name: str, text: str, *, atomic: bool) -> Any:
 
 
 def claim(connection: Any, migration: Any, state: Any) -> dict[str, Any]:
-    with mock.patch.object(_facts, "_narrowed", lambda _app, step: step):
+    with mock.patch.object(_facts, "_narrowed", lambda _views, _app, step: step):
         (whole,) = collect(connection, [migration], state.clone())
     facts = collect(connection, [migration], state)
     (judged,) = judge_all(facts, first=False, acknowledged={}, server=connection.pg_version // 10000)

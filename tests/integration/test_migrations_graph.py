@@ -22,7 +22,9 @@ from ansible_collections.slipway.django.tests.integration.django_site import (
     Cluster,
     DjangoSite,
 )
+from ansible_collections.slipway.django.tests.integration.django_versions import Version, environment
 from ansible_collections.slipway.django.tests.integration.migrations_world import (
+    CONCURRENTLY,
     NOTE,
     RELEASE,
     migrate,
@@ -275,3 +277,28 @@ def test_squashed_migrations_where_none_some_and_all_of_their_parts_are_applied(
         assert names(migrate(each, "applied", run_id="r4")) == ["orders.0004_more"]
         assert names(migrate(each, "reversed", run_id="r4")) == ["orders.0004_more"]
     assert lint(site, "orders.0004_more") == (0, [])
+
+
+def test_the_oldest_django(
+    cluster: Cluster, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of what tests/proof/test_django_versions.py does with each."""
+    venv = environment(Version("4.2"), tmp_path_factory.getbasetemp())
+    monkeypatch.setenv("SLIPWAY_TEST_VENV", str(venv))
+    site = DjangoSite(tmp_path / "shop" / "releases" / RELEASE, cluster, cluster.create())
+    assert site.django_version() == (4, 2)
+    migrate(site, "applied", run_id="r0")
+    before = schema(site)
+    site.migration("0002_note", NOTE)
+    site.migration("0003_index", CONCURRENTLY, atomic=False)
+    site.migration("0004_amount", 'migrations.RemoveField("order", "amount"),')
+
+    planned = migrate(site, "planned", phase="expand")
+    assert [each["name"] for each in planned["plan"]] == ["0002_note", "0003_index"]
+    assert [each["key"] for each in planned["later"]] == ["orders.0004_amount"]
+    assert lint(site, "orders.0004_amount")[0] == 1
+    migrate(site, "applied", phase="expand", run_id="r1")
+    assert site.recorded() == ["0001_initial", "0002_note", "0003_index"]
+    assert migrate(site, "compatible")["verdict"] == "differs"
+    migrate(site, "reversed", run_id="r1")
+    assert schema(site) == before
