@@ -47,7 +47,7 @@ UNION ALL SELECT concat({_KIND}, c.oid::regclass,
     ', comment ' || obj_description(c.oid, 'pg_class'))
   FROM pg_class AS c WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {_OURS}
 UNION ALL SELECT concat('column ', c.oid::regclass, '.', attname, ' ', format_type(atttypid, atttypmod),
-    CASE WHEN attnotnull THEN ' NOT NULL' END, ' identity ' || NULLIF(attidentity, ''),
+    CASE WHEN attnotnull THEN ' NOT NULL' END, ' identity ' || NULLIF(attidentity::text, ''),
     CASE WHEN attgenerated <> '' THEN ' generated ' ELSE ' default ' END || pg_get_expr(adbin, adrelid),
     ' collation ' || (SELECT collname FROM pg_collation AS l WHERE l.oid = NULLIF(attcollation, typcollation)),
     ', comment ' || col_description(c.oid, attnum))

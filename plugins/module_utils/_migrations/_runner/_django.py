@@ -26,7 +26,7 @@ try:
     from django.db.migrations.loader import MigrationLoader
     from django.db.migrations.operations import RunPython
     from django.db.migrations.recorder import MigrationRecorder
-    from django.db.migrations.state import ModelState, ProjectState
+    from django.db.migrations.state import ModelState, ProjectState, StateApps
     from django.db.models import Value
     from django.db.models.fields import NOT_PROVIDED
     from django.db.models.functions import Now
@@ -53,6 +53,7 @@ __all__ = [
     "Now",
     "ProjectState",
     "RunPython",
+    "StateApps",
     "Value",
     "apps",
     "atomic",

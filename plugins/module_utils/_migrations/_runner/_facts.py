@@ -23,7 +23,6 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     Key,
     Views,
     led,
-    references,
     table_of,
 )
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._steps import (
@@ -272,17 +271,22 @@ def _narrowed(views: Views, app: str, step: Step) -> Step:
     if not _is_builtin(operation) or type(operation).__name__ not in _NARROW:
         # Of a state with classes each later operation makes many anew: they are made on a copy.
         return replace(step, to_state=step.to_state.clone())
-    keys = [(app, _model_name(operation))]
+    key = (app, _model_name(operation))
     fields = [_state_field(app, state, operation) for state in (step.from_state, step.to_state)]
-    for field in (*fields, getattr(operation, "field", None)):
-        if field is not None:
-            keys.extend(references(app, keys[0][1], field))
     # The type of a key is that of what refers to it.
     keyed = any(field is not None and (field.primary_key or field.unique) for field in fields)
     referring = keyed and type(operation).__name__ == "AlterField"
-    narrow_from = views.narrow(step.from_state, *keys, referring=referring)
-    narrow_to = views.narrow(step.to_state, *keys, referring=referring)
+    # Where nothing but a column is at stake, the other columns of its table are not.
+    alone = type(operation).__name__ in _ALTERS_COLUMN and not keyed and not any(map(_is_derived, fields))
+    names = {operation.name} if alone else None
+    narrow_from = views.narrow(step.from_state, key, fields=names, referring=referring)
+    narrow_to = views.narrow(step.to_state, key, fields=names, referring=referring)
     return replace(step, from_state=narrow_from, to_state=narrow_to)
+
+
+def _is_derived(field: Any) -> bool:
+    """Whether a field is made from others."""
+    return bool(getattr(field, "generated", False))
 
 
 def _operation(editor: Any, source: Source, app: str, step: Step) -> Operation:

@@ -10,7 +10,7 @@ depends on its model, on the keys of what that refers to, and, where a key chang
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
@@ -18,7 +18,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
 Key = tuple[str, str]
 # What of a model's options its key and its table depend on.
 _OPTIONS = frozenset({"db_table", "managed", "proxy", "swappable"})
-# As many as an operation and the one after it need.
+# As many states as an operation and the one after it need.
 _KEPT = 4
 
 
@@ -29,23 +29,89 @@ class Views:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[frozenset[object], tuple[object, Any]] = {}
+        self._kept: dict[object, tuple[object, Any]] = {}
+        # Classes of models that have a plain key and nothing else: whoever refers to one may have the same.
+        self._classes: dict[object, tuple[object, Any]] = {}
 
-    def narrow(self, state: Any, *wanted: Key, referring: bool) -> Any:
-        """Return a state with the wanted models, and of all that these refer to in turn the keys.
+    def narrow(self, state: Any, wanted: Key, *, fields: Collection[str] | None = None, referring: bool = False) -> Any:
+        """Return a state with the wanted model, and of all that it refers to in turn the keys.
 
-        :param referring: with those that refer to the wanted ones.
+        :param fields: all that is needed of it beside its key; None: the whole of it.
+        :param referring: with the models that refer to it.
         """
-        whole = _whole(state, wanted, referring)
-        keys = _keys_of(state, whole)
-        mark = frozenset((*((key, id(whole[key])) for key in whole), *((key, id(state.models[key]), *sorted(names))
-                         for key, names in keys.items())))  # fmt: skip
+        whole = _whole(state, wanted, referring) if fields is None else {}
+        part = (
+            {}
+            if fields is None or wanted not in state.models
+            else {wanted: _part(wanted, state.models[wanted], fields)}
+        )
+        keys = _keys_of(state, {**whole, **part})
+        mark = _mark(state, whole, part, keys)
         if mark not in self._kept:
-            originals = [state.models[key] for key in (*whole, *keys)]
-            self._kept[mark] = (originals, _made(state, whole, keys))
+            originals = [state.models[key] for key in (*whole, *part, *keys)]
+            self._kept[mark] = (originals, self._made(state, {**whole, **part}, keys))
             while len(self._kept) > _KEPT:
                 del self._kept[next(iter(self._kept))]
         return self._kept[mark][1]
+
+    def _made(self, state: Any, models: Mapping[Key, Any], keys: Mapping[Key, set[str]]) -> Any:
+        alone = {key: _key_alone(state.models[key], names) for key, names in keys.items()}
+        narrowed = dj.ProjectState({**models, **alone}, real_apps=_real_apps(state, {**models, **alone}))
+        try:
+            # In place of what Django would make of the state when it is asked for.
+            narrowed.__dict__["apps"] = self._apps(narrowed, models, alone)
+        except Exception:
+            # A class of the site's own that a model is derived from may miss a field: then with all of them.
+            return dj.ProjectState(_closure(state, models), real_apps=state.real_apps)
+        return narrowed
+
+    def _apps(self, narrowed: Any, models: Mapping[Key, Any], alone: Mapping[Key, Any]) -> Any:
+        apps = dj.StateApps(narrowed.real_apps, {})
+        missing: dict[object, Any] = {}
+        for (app, _name), model in alone.items():
+            mark = _plain(model)
+            if mark in self._classes:
+                apps.register_model(app, self._classes[mark][1])
+            else:
+                missing[mark or object()] = model
+        apps.render_multiple([*models.values(), *missing.values()])
+        if apps._pending_operations:
+            raise LookupError("a model that is referred to is not there")
+        for mark, model in missing.items():
+            if _plain(model):
+                self._classes[mark] = (model, apps.all_models[model.app_label][model.name_lower])
+        return apps
+
+
+def _mark(state: Any, whole: Mapping[Key, Any], part: Mapping[Key, Any], keys: Mapping[Key, set[str]]) -> object:
+    return (
+        frozenset((key, id(model)) for key, model in whole.items()),
+        frozenset((key, id(state.models[key]), *sorted(model.fields)) for key, model in part.items()),
+        frozenset((key, id(state.models[key]), *sorted(names)) for key, names in keys.items()),
+    )
+
+
+def _plain(model: Any) -> object:
+    """What tells the class of a key alone from others; None where it depends on other models."""
+    if any(field.is_relation for field in model.fields.values()) or any(isinstance(each, str) for each in model.bases):
+        return None
+    fields = tuple((name, id(field)) for name, field in model.fields.items())
+    options = tuple(sorted((name, model.options[name]) for name in _OPTIONS & set(model.options)))
+    return (model.app_label, model.name, fields, options, model.bases)
+
+
+def _real_apps(state: Any, models: Mapping[Key, Any]) -> Any:
+    """The apps without migrations whose models are referred to: all, or none of them, which is much less to do."""
+    outside = (other for key, model in models.items() for other in referred(key, model) if other not in state.models)
+    return state.real_apps if any(app in state.real_apps for app, _name in outside) else set()
+
+
+def _part(key: Key, model: Any, names: Collection[str]) -> Any:
+    """The model with some of its fields. The names in its options are not looked up when its class is made."""
+    options = {name: value for name, value in model.options.items() if name != "order_with_respect_to"}
+    fields = [model.fields[name] for name in names if name in model.fields]
+    own = {name for field in fields if key in references(*key, field) for name in _targets(field)}
+    return dj.ModelState(model.app_label, model.name, _key_fields(model, own.union(names)), options, model.bases)
 
 
 def led(state: Any, app: str, operation: Any, touched: Iterable[Key] | None) -> Any:
@@ -61,12 +127,11 @@ def led(state: Any, app: str, operation: Any, touched: Iterable[Key] | None) -> 
     return before
 
 
-def _whole(state: Any, wanted: Iterable[Key], referring: bool) -> dict[Key, Any]:
+def _whole(state: Any, wanted: Key, referring: bool) -> dict[Key, Any]:
     """The models that must be there as they are."""
-    found = {key: state.models[key] for key in wanted if key in state.models}
+    found = {wanted: state.models[wanted]} if wanted in state.models else {}
     if referring:
-        keys = set(found)
-        found.update((key, model) for key, model in state.models.items() if not keys.isdisjoint(referred(key, model)))
+        found.update((key, model) for key, model in state.models.items() if wanted in referred(key, model))
     todo = list(found.items())
     while todo:
         key, model = todo.pop()
@@ -114,24 +179,14 @@ def _targets(field: Any) -> set[str]:
     return {name for name in named if isinstance(name, str) and name != "self"}
 
 
-def _made(state: Any, whole: Mapping[Key, Any], keys: Mapping[Key, set[str]]) -> Any:
-    models = {**whole, **{key: _key_alone(state.models[key], names) for key, names in keys.items()}}
-    narrowed = dj.ProjectState(models, real_apps=state.real_apps)
-    try:
-        narrowed.apps  # noqa: B018 - the classes are made now
-    except Exception:
-        # A class of the site's own that a model is derived from may miss a field: then with all of them.
-        return dj.ProjectState(_closure(state, whole), real_apps=state.real_apps)
-    return narrowed
-
-
 def _key_alone(model: Any, names: set[str]) -> Any:
     options = {name: value for name, value in model.options.items() if name in _OPTIONS}
     return dj.ModelState(model.app_label, model.name, _key_fields(model, names), options, model.bases)
 
 
-def _closure(state: Any, whole: Mapping[Key, Any]) -> dict[Key, Any]:
-    found, todo = dict(whole), list(whole.items())
+def _closure(state: Any, keys: Iterable[Key]) -> dict[Key, Any]:
+    found = {key: state.models[key] for key in keys}
+    todo = list(found.items())
     while todo:
         for other in referred(*todo.pop()):
             if other in state.models and other not in found:

@@ -134,7 +134,7 @@ def test_the_state_before_keeps_what_it_was() -> None:
 def test_what_is_referred_to_is_there_with_its_key_alone(connection: Any) -> None:
     state, _operation = states()
 
-    narrowed = Views().narrow(state, ("shop", "order"), referring=False)
+    narrowed = Views().narrow(state, ("shop", "order"))
 
     fields = {name: sorted(model.fields) for (_app, name), model in narrowed.models.items()}
     assert fields == {
@@ -148,9 +148,9 @@ def test_what_is_referred_to_is_there_with_its_key_alone(connection: Any) -> Non
 def test_one_state_is_made_once(connection: Any) -> None:
     state, operation = states()
     views = Views()
-    first = views.narrow(state, ("shop", "order"), referring=False)
+    first = views.narrow(state, ("shop", "order"))
 
-    assert views.narrow(state, ("shop", "order"), referring=False) is first
+    assert views.narrow(state, ("shop", "order")) is first
     before = led(state, "shop", operation, [("shop", "order")])
-    assert views.narrow(before, ("shop", "order"), referring=False) is first
-    assert views.narrow(state, ("shop", "order"), referring=False) is not first
+    assert views.narrow(before, ("shop", "order")) is first
+    assert views.narrow(state, ("shop", "order")) is not first
