@@ -257,12 +257,13 @@ _NARROW = frozenset(
         "RemoveIndex",
         "RenameField",
         "RenameIndex",
+        "RenameModel",
     }
 )
 
 
 # What changes no other model's state than its own.
-_LOCAL = (_NARROW - {"RenameField"}) | {"AlterModelManagers", "AlterModelOptions", "RunPython"}
+_LOCAL = (_NARROW - {"RenameField", "RenameModel"}) | {"AlterModelManagers", "AlterModelOptions", "RunPython"}
 
 
 def _narrowed(views: Views, app: str, step: Step) -> Step:
@@ -272,6 +273,10 @@ def _narrowed(views: Views, app: str, step: Step) -> Step:
         # Of a state with classes each later operation makes many anew: they are made on a copy.
         return replace(step, to_state=step.to_state.clone())
     key = (app, _model_name(operation))
+    if type(operation).__name__ == "RenameModel":
+        narrow_from = views.narrow(step.from_state, key, referring=True)
+        narrow_to = views.narrow(step.to_state, (app, operation.new_name_lower), referring=True)
+        return replace(step, from_state=narrow_from, to_state=narrow_to)
     fields = [_state_field(app, state, operation) for state in (step.from_state, step.to_state)]
     # The type of a key is that of what refers to it.
     keyed = any(field is not None and (field.primary_key or field.unique) for field in fields)

@@ -85,6 +85,8 @@ CASES: dict[str, Any] = {
     "index": migrations.AddIndex("Order", models.Index(fields=["buyer", "-id"], name="i")),
     "constraint": migrations.AddConstraint("Order", models.UniqueConstraint(fields=["buyer", "mail"], name="c")),
     "rename model": migrations.RenameModel("Town", "City"),
+    "rename model that is a target": migrations.RenameModel("Tag", "Label"),
+    "rename model with a table": migrations.RenameModel("Line", "Row"),
 }
 
 
