@@ -31,8 +31,10 @@ description:
     done in part.
   - The table C(django_migrate_safe_journal) in the same database tells what each run did. It is made by the first run
     that changes something.
-  - A rehearsal needs the right CREATEDB for the role of the release. Without O(rehearsal_source) it needs pg_dump and
-    pg_restore of the server's major version on this host too.
+  - A rehearsal needs the right CREATEDB for the role of the release, or the database that
+    M(slipway.django.pg_site) prepares for it (O(slipway.django.pg_site#module:rehearsal_database)). Without
+    O(rehearsal_source), which always needs CREATEDB, it needs pg_dump and pg_restore of the server's major version on
+    this host too.
   - A rehearsal runs the Python code of migrations and of C(post_migrate). Their mail is thrown away, other databases of
     the settings are read-only to them, and C(SLIPWAY_REHEARSAL) is set to V(1) for settings that want to leave queues,
     caches and other services alone.
@@ -72,8 +74,14 @@ options:
       - V(compatible) only asks whether the release can run on the schema as it is now, whichever migrations made it,
         and tells RV(verdict). Its models are held against the catalogs. What it does to data that newer code has
         written is not part of the verdict.
+      - V(recorded) records the migrations of O(by_hand) without running them, as C(migrate --fake) does, after the
+        schema was found to be what they would have made. For that all applied migrations and then those are run from
+        zero in an empty database beside the live one, which needs the same rights as a rehearsal and as much time as
+        the history takes. Names, types, defaults, constraints, indexes, views, functions and triggers are compared,
+        owners and rights are not. It is refused when something differs, and when a migration changes rows, which no
+        schema shows, unless O(acknowledged) has C(not-seen-in-schema) for it. In check mode nothing is compared.
     type: str
-    choices: [planned, rehearsed, applied, reversed, compatible]
+    choices: [planned, rehearsed, applied, reversed, compatible, recorded]
     default: planned
   phase:
     description:
@@ -117,6 +125,12 @@ options:
       - A migration's own file may say the same, in C(slipway_acknowledged) of its class, with the reasons by rule.
       - A name that is no migration of the release or no rule is refused, and so is a reason for a pending migration to
         which that rule does not object. Migrations that are applied are passed over.
+    type: dict
+    default: {}
+  by_hand:
+    description:
+      - With O(state=recorded) the migrations that a person has applied, each with who did what, by C(app.name).
+        What they build on must be applied or among them. Those that are recorded already are passed over.
     type: dict
     default: {}
   settled:
@@ -234,6 +248,15 @@ EXAMPLES = r"""
     state: reversed
     release_path: /srv/shop/releases/3f2a9c1d0b5e-8d1c2f3a
     run_id: 20261121T160528Z-3f2a9c1
+  become: true
+  become_user: shop
+
+- name: Record what was done by hand on Sunday, once the schema shows it
+  slipway.django.django_migrate_safe:
+    state: recorded
+    release_path: /srv/shop/releases/3f2a9c1d0b5e-8d1c2f3a
+    by_hand:
+      shop.0009_number_index: Anna built the index on Sunday, when the shop was closed
   become: true
   become_user: shop
 """
@@ -450,7 +473,7 @@ rehearsal:
       type: list
       elements: dict
 applied:
-  description: What this run applied or undid. Empty in check mode.
+  description: What this run applied, undid or recorded. Empty in check mode.
   returned: success, and after a failure in the middle
   type: list
   elements: dict
@@ -605,7 +628,7 @@ from ansible_collections.slipway.django.plugins.module_utils._process import Sys
 ARGUMENTS = {
     "state": {
         "type": "str",
-        "choices": ["planned", "rehearsed", "applied", "reversed", "compatible"],
+        "choices": ["planned", "rehearsed", "applied", "reversed", "compatible", "recorded"],
         "default": "planned",
     },
     "phase": {"type": "str", "choices": ["all", "expand", "contract"], "default": "all"},
@@ -615,6 +638,7 @@ ARGUMENTS = {
     "database": {"type": "str", "default": "default"},
     "run_id": {"type": "str", "default": ""},
     "acknowledged": {"type": "dict", "default": {}},
+    "by_hand": {"type": "dict", "default": {}},
     "settled": {"type": "dict", "default": {}},
     "applied": {"type": "list", "elements": "dict"},
     "accept_data_loss": {"type": "bool", "default": False},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pg_site
-short_description: Make the role and the database of a site
+short_description: Make the role and the databases of a site
 version_added: 0.1.0
 description:
   - Makes a PostgreSQL role that can log in, with its password, and a database that belongs to it. Drops nothing and
@@ -45,6 +45,14 @@ options:
     description: Password of the role, ASCII, not empty.
     type: str
     required: true
+  rehearsal_database:
+    description:
+      - Name of a second database that belongs to the role, in which M(slipway.django.django_migrate_safe) rehearses
+        migrations, so that the role needs no right to make databases. It bears a mark in its comment, and is emptied
+        before and after each rehearsal.
+      - Refused when there is one of this name without the mark. Empty for none.
+    type: str
+    default: ''
 """
 
 EXAMPLES = r"""
@@ -53,6 +61,7 @@ EXAMPLES = r"""
     database: shop
     user: shop
     password: "{{ vault_database_password }}"
+    rehearsal_database: shop__rehearsal
   become: true
   become_user: postgres
 """
@@ -68,6 +77,7 @@ steps:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import require_name
 from ansible_collections.slipway.django.plugins.module_utils._postgres._site import Psql, Wanted, ensure
 from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
 
@@ -78,11 +88,17 @@ def main() -> None:
             "database": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
+            "rehearsal_database": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
-    wanted = Wanted(**module.params)
+    options = module.params
+    wanted = Wanted(options["database"], options["user"], options["password"], options["rehearsal_database"])
     try:
+        if wanted.rehearsal:
+            require_name("rehearsal_database", wanted.rehearsal)
+        if wanted.rehearsal == wanted.database:
+            raise InvalidOption("rehearsal_database", wanted.rehearsal, "another database than the site's")
         if not wanted.password or not wanted.password.isascii():
             raise InvalidOption("password", "(hidden)", "a text of ASCII characters, not empty")
         steps = ensure(Psql(SystemRunner()), wanted, check_mode=module.check_mode)

@@ -58,7 +58,7 @@ options:
     choices: [unasked, later, fits, differs, doubtful]
     default: unasked
   schema_reason:
-    description: The same in words, for the refusal.
+    description: The same in words, for the refusal; with V(unasked) why there is no answer.
     type: str
     default: ""
 seealso:

@@ -106,6 +106,7 @@ CASES: tuple[Case, ...] = (
         sql=NOTE,
         fails="42P07",
     ),
+    Case("not-this-database", 'migrations.RunPython(nothing, hints={"elsewhere": True})'),
     Case("run-python-noop", "migrations.RunPython(migrations.RunPython.noop)"),
     Case("run-python", "migrations.RunPython(nothing)"),
     Case(

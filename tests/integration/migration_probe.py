@@ -195,7 +195,7 @@ def migration_of(name: str, text: str, *, atomic: bool) -> Any:
 
 
 def claim(connection: Any, migration: Any, state: Any) -> dict[str, Any]:
-    with mock.patch.object(_facts, "_narrowed", lambda _app, step: step):
+    with mock.patch.object(_facts, "_narrowed", lambda _views, _app, step: step):
         (whole,) = collect(connection, [migration], state.clone())
     facts = collect(connection, [migration], state)
     (judged,) = judge_all(facts, first=False, acknowledged={}, server=connection.pg_version // 10000)
@@ -274,10 +274,23 @@ def one(case: dict[str, Any], host: str, password: str) -> dict[str, Any]:
     return result
 
 
+class Elsewhere:
+    """A router that keeps off this database what says so."""
+
+    def allow_migrate(self, _database: str, _app: str, elsewhere: bool = False, **_hints: Any) -> bool | None:
+        return False if elsewhere else None
+
+
 def main() -> None:
     database = {"ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "shop"}
     apps = ["django.contrib.contenttypes", "django.contrib.postgres"]
-    settings.configure(DATABASES={"default": database}, INSTALLED_APPS=apps, USE_TZ=True, SECRET_KEY="test")
+    settings.configure(
+        DATABASES={"default": database},
+        DATABASE_ROUTERS=[Elsewhere()],
+        INSTALLED_APPS=apps,
+        USE_TZ=True,
+        SECRET_KEY="test",
+    )
     django.setup()
     asked = json.load(sys.stdin)
     for case in asked["cases"]:

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "run_id": "r1",
     "acknowledged": {},
     "settled": {},
+    "by_hand": {},
     "applied": None,
     "rehearsal_source": "",
     "accept_data_loss": False,

@@ -226,3 +226,46 @@ def test_what_a_deployment_has_applied_is_taken_back(project: Project, live: Dja
 
     assert code == 0, text
     assert "note" not in live.columns()
+
+
+def test_what_was_done_by_hand_and_what_runs_once(project: Project, live: DjangoSite, cluster: Cluster) -> None:
+    may_create(cluster, "CREATEDB")
+    live.migration("0002_note", NOTE)
+    values = {"root": str(project.path / "srv"), "site": "shop", "scope": "control"}
+    opened = run_module(
+        "deployment",
+        {**values, "state": "opened", "version": "v1", "commit": COMMIT, "release": RELEASE, "hosts": ["app1"]},
+    ).succeeded()["deployment"]
+    options = {
+        "migrate_release": RELEASE,
+        "migrate_run_id": "r1",
+        "deployment_id": opened["id"],
+        "deployment_token": opened["token"],
+        "migrate_by_hand": {"orders.0002_note": "Anna"},
+        "migrate_once": [{"name": "first superuser", "command": ["createsuperuser", "--no-input"]}],
+        "migrate_once_environment": {
+            "first superuser": {
+                "DJANGO_SUPERUSER_USERNAME": "admin",
+                "DJANGO_SUPERUSER_EMAIL": "admin@example.com",
+                "DJANGO_SUPERUSER_PASSWORD": "mark-11de superuser",
+            }
+        },
+    }
+
+    for entry in ("record", "once"):
+        code, _text = project.play("migrate", entry, **{**options, "deployment_token": 0})
+        assert code != 0
+    code, text = project.play("migrate", "record", **options)
+    assert code != 0
+    assert "missing: column orders_order.note text" in text
+    live.execute("ALTER TABLE orders_order ADD COLUMN note text")
+    code, text = project.play("migrate", "record", **options)
+    assert code == 0, text
+    assert live.recorded() == ["0001_initial", "0002_note"]
+
+    for word in ("changed", "ok"):
+        code, text = project.play("migrate", "once", **options)
+        assert code == 0, text
+        assert f"{word}: [app1] => (item=first superuser)" in text
+        assert "mark-11de" not in text
+    assert live.query("SELECT username FROM auth_user") == [("admin",)]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import comment_statement
+from ansible_collections.slipway.django.plugins.module_utils._postgres._rehearsals import PREPARED, mark_of
 from ansible_collections.slipway.django.tests.integration.ansible_module import run_module
 from ansible_collections.slipway.django.tests.integration.django_site import PASSWORD, Cluster, DjangoSite
 from ansible_collections.slipway.django.tests.integration.migrations_world import (
@@ -301,7 +302,11 @@ def test_what_is_needed_for_a_copy_is_named(site: DjangoSite, cluster: Cluster) 
 
     error = refusal(site, "rehearsed")
 
-    assert 'the role shop may not create one. Nothing was changed. ALTER ROLE "shop" CREATEDB.' in error.message
+    assert (
+        'the role shop may not create one. Nothing was changed. ALTER ROLE "shop" CREATEDB; or give it one for all'
+        f' rehearsals: CREATE DATABASE "{site.database}__rehearsal_prepared" OWNER "shop"; COMMENT ON' in error.message
+    )
+    assert error.facts["no_means"]
     assert "it is the live database" in refusal_of_live(site, cluster)
 
 
@@ -312,10 +317,56 @@ def refusal_of_live(site: DjangoSite, cluster: Cluster) -> str:
     return message.replace(f"{site.database} is the live", "it is the live")
 
 
+@pytest.fixture
+def prepared(site: DjangoSite, cluster: Cluster) -> str:
+    """A database that was made for rehearsals; the role of the site may make none."""
+    name = f"{site.database}__rehearsal"
+    with cluster.connect() as connection:
+        connection.execute("ALTER ROLE shop NOCREATEDB")
+        connection.execute(f"CREATE DATABASE {name} OWNER shop TEMPLATE template0".encode())
+        connection.execute(comment_statement(name, mark_of(site.database, PREPARED)).encode())
+    with cluster.connect(name) as connection:
+        connection.execute("ALTER SCHEMA public OWNER TO shop")
+    return name
+
+
+def left_in(site: DjangoSite, database: str) -> list[tuple[Any, ...]]:
+    return site.cluster.query(database, "SELECT relname FROM pg_class WHERE relnamespace >= 16384 AND relkind = 'r'")
+
+
+def test_a_role_that_may_make_no_database_rehearses_in_the_one_that_it_was_given(
+    site: DjangoSite, prepared: str
+) -> None:
+    site.cluster.query(prepared, "CREATE SCHEMA stale CREATE TABLE stale.rest AS SELECT 1 AS a; SELECT 1")
+    site.cluster.query(prepared, "ALTER SCHEMA stale OWNER TO shop; SELECT 1")
+    site.migration("0002_note", NOTE)
+    site.migration("0003_index", CONCURRENTLY, atomic=False)
+    before, beside = schema(site), databases(site)
+
+    for _again in range(2):
+        found = migrate(site, "rehearsed")
+        assert [row["status"] for row in found["rehearsal"]["table"]] == ["ready", "ready"]
+        assert found["rehearsal"]["back"] is True
+        assert left_in(site, prepared) == []
+    assert schema(site) == before
+    assert databases(site) == beside
+
+
+def test_a_database_for_rehearsals_that_can_not_be_emptied_is_named(site: DjangoSite, prepared: str) -> None:
+    site.cluster.query(prepared, "CREATE SCHEMA theirs; SELECT 1")
+    site.migration("0002_note", NOTE)
+
+    message = refusal(site, "rehearsed").message
+
+    assert f"the database {prepared}, which was prepared for rehearsals, can't be emptied: must be owner of" in message
+    assert not refusal(site, "rehearsed").facts.get("no_means")
+
+
 def test_a_killed_rehearsal_is_tidied_up_by_the_next(site: DjangoSite, tmp_path: Path) -> None:
-    flag = tmp_path / "flag"
+    flag, began = tmp_path / "flag", tmp_path / "began"
     code = (
         "import time\nfrom pathlib import Path\n\ndef sleep(apps, editor):\n"
+        f"    Path({str(began)!r}).touch()\n"
         f"    while Path({str(flag)!r}).exists():\n        time.sleep(0.05)\n"
     )
     site.migration("0002_sleep", "migrations.RunPython(sleep),", code=code)
@@ -323,8 +374,7 @@ def test_a_killed_rehearsal_is_tidied_up_by_the_next(site: DjangoSite, tmp_path:
 
     with ThreadPoolExecutor(1) as pool, raised(flag):
         run = pool.submit(migrate, site, "rehearsed")
-        wait_until(lambda: any("__rehearsal_" in name for name in databases(site)) and runner_of(site) is not None)
-        time.sleep(2)
+        wait_until(began.exists)
         os.kill(runner_of(site) or 0, signal.SIGKILL)
         with pytest.raises(SlipwayError, match="was killed by signal 9"):
             run.result(timeout=60)

@@ -157,7 +157,10 @@ def _word(schema: Schema) -> str:
 
 
 def _told(schema: Schema) -> str:
-    return f". The live schema was asked: {schema.reason}" if schema.reason else ""
+    if not schema.reason:
+        return ""
+    asked = "gave no answer" if schema.verdict == UNASKED else "was asked"
+    return f". The live schema {asked}: {schema.reason.strip().rstrip('.')}"
 
 
 def _blocking(since: Mapping[str, str], schema: Schema) -> list[str]:
@@ -204,5 +207,6 @@ def decide(records: Sequence[Record], *, release: str, accept_schema: str, schem
     if differs and not accepted:
         raise _refuse_difference(target, live, told)
     stays = f"the schema stays, with {', '.join(kept)}" if kept else "the schema is the same"
-    reason = f"from {live.release} ({live.version}) to {target.release} ({target.version}); {stays}"
+    unanswered = _told(told) if told.verdict == UNASKED else ""
+    reason = f"from {live.release} ({live.version}) to {target.release} ({target.version}); {stays}{unanswered}"
     return Decision(target.release, target.version, target.commit, reason, kept)

@@ -42,6 +42,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._rules 
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import (
     _applying,
     _blockers,
+    _by_hand,
     _catalog,
     _copy,
     _counting,
@@ -57,6 +58,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     _notices,
     _observing,
     _offline,
+    _once,
     _record,
     _rehearse,
     _respond,
@@ -68,7 +70,13 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     _tripwire,
     _whole,
 )
-from ansible_collections.slipway.django.plugins.module_utils._postgres import _client, _create, _marks, _progress
+from ansible_collections.slipway.django.plugins.module_utils._postgres import (
+    _client,
+    _create,
+    _marks,
+    _progress,
+    _rehearsals,
+)
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _source as _postgres_source
 
 # All that the runner imports of this collection. A test holds the list against the imports.
@@ -80,6 +88,7 @@ MODULES: tuple[ModuleType, ...] = (
     _create,
     _marks,
     _progress,
+    _rehearsals,
     _postgres_source,
     _contract,
     _acknowledging,
@@ -107,6 +116,7 @@ MODULES: tuple[ModuleType, ...] = (
     _undo,
     _applying,
     _blockers,
+    _by_hand,
     _catalog,
     _copy,
     _counting,
@@ -122,6 +132,7 @@ MODULES: tuple[ModuleType, ...] = (
     _narrow,
     _observing,
     _offline,
+    _once,
     _record,
     _rehearse,
     _respond,

@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import (
@@ -79,6 +79,11 @@ def find_site(release_path: str, project_directory: str, settings: str) -> Site:
             remedy="Give the option settings, such as shop.settings",
         )
     return Site(paths, project, module, environment)
+
+
+def with_variables(site: Site, variables: Mapping[str, object]) -> Site:
+    """Return the site with more environment variables; like its own they are kept out of all texts."""
+    return replace(site, environment={**site.environment, **{name: str(value) for name, value in variables.items()}})
 
 
 def _default_settings(project: str) -> str:

@@ -10,15 +10,21 @@ from datetime import datetime
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
-from ansible_collections.slipway.django.plugins.module_utils._migrations._acknowledging import UNFORESEEN
+from ansible_collections.slipway.django.plugins.module_utils._migrations._acknowledging import NOT_SEEN, UNFORESEEN
 from ansible_collections.slipway.django.plugins.module_utils._migrations._launch import Site
 from ansible_collections.slipway.django.plugins.module_utils._migrations._phases import ALL
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import split_key
-from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import REHEARSED, REVERSED, Request
+from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import (
+    ONCE,
+    RECORDED,
+    REHEARSED,
+    REVERSED,
+    Request,
+)
 from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._table import RULE_NAMES
 from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import require_name
 
-_ACKNOWLEDGED = frozenset({*RULE_NAMES, UNFORESEEN})
+_ACKNOWLEDGED = frozenset({*RULE_NAMES, NOT_SEEN, UNFORESEEN})
 # The least that makes sense; 0 means "no limit" to PostgreSQL, and that is never meant here.
 _LEAST = {
     "lock_timeout_ms": 10,
@@ -69,7 +75,46 @@ def read_options(options: Mapping[str, Any], site: Site, *, check_mode: bool, no
         tripwire_rows=options["tripwire_rows"],
         progress_file=options["progress_file"],
         accept_data_loss=options["accept_data_loss"],
+        by_hand=_by_hand(options),
     )
+
+
+def read_once(options: Mapping[str, Any], site: Site, *, check_mode: bool, now: datetime) -> Request:
+    """Return the request for a command that runs once.
+
+    :raises InvalidOption: an option can't be used.
+    """
+    if not options["name"].strip():
+        raise InvalidOption("name", options["name"], "a name, such as first superuser")
+    if not options["command"] or not options["command"][0] or options["command"][0].startswith("-"):
+        raise InvalidOption("command", options["command"], "a command of manage.py and its arguments, in a list")
+    if options["timeout"] < 1:
+        raise InvalidOption("timeout", options["timeout"], "1 or more")
+    return Request(
+        state=ONCE,
+        check_mode=check_mode,
+        project=site.project,
+        settings=site.settings,
+        database=options["database"],
+        run_id=options["run_id"] or now.strftime("%Y%m%dT%H%M%SZ"),
+        release=site.paths.name,
+        lock_timeout_ms=0,
+        lock_budget_s=0,
+        statement_timeout_ms=0,
+        concurrent_timeout_s=0,
+        on_busy="fail",
+        busy_timeout_s=0,
+        once=options["name"].strip(),
+        command=tuple(options["command"]),
+        repeat=options["after_failure"] == "repeat",
+    )
+
+
+def _by_hand(options: Mapping[str, Any]) -> dict[str, str]:
+    if bool(options["by_hand"]) != (options["state"] == RECORDED):
+        accepted = "migrations, by app.name" if options["state"] == RECORDED else "nothing, unless state is recorded"
+        raise InvalidOption("by_hand", ", ".join(map(str, options["by_hand"])), accepted)
+    return _reasons("by_hand", options)
 
 
 def _source(options: Mapping[str, Any]) -> str:

@@ -60,6 +60,7 @@ DEFERRABLE = frozenset(
         "drop-trigger",
         "drop-view",
         "no-statement",
+        "not-this-database",
         "policy",
         "reindex",
         "reindex-concurrently",

@@ -63,6 +63,7 @@ class Operation:
     :param problem: why the statements can't be known, empty when they are known.
     :param opaque: it runs Python code: no statement tells what it does.
     :param noop: it was written to do nothing (``RunPython.noop``, ``RunSQL.noop``).
+    :param elsewhere: the site's routers keep it off this database.
     :param table: the model's table when it was there before the run.
     :param new_table: the model's table is made by this very run: nobody uses it yet.
     :param model: the model that it names.
@@ -81,6 +82,7 @@ class Operation:
     problem: str = ""
     opaque: bool = False
     noop: bool = False
+    elsewhere: bool = False
     reversible: bool = True
     table: Table | None = None
     new_table: bool = False

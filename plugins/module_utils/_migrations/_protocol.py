@@ -24,6 +24,9 @@ REHEARSED = "rehearsed"
 COMPATIBLE = "compatible"
 APPLIED = "applied"
 REVERSED = "reversed"
+RECORDED = "recorded"
+# Not migrations: a command that is to run once.
+ONCE = "once"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class Request:
     :param installed: without a database, those of installed packages too.
     :param server: without a database, the major version of the server that it is for.
     :param accept_data_loss: undoing may drop tables and columns that hold something.
+    :param once: name of what is to run once, and ``command`` the arguments of manage.py; ``repeat``: again after a
+        run that did not end well.
+    :param by_hand: migrations that were applied by hand, by ``app.name``, with who did what.
     :param rehearsal_source: database whose copy is rehearsed on; empty: the schema of the live one.
     """
 
@@ -67,6 +73,10 @@ class Request:
     tripwire_rows: int = 100_000
     progress_file: str | None = None
     accept_data_loss: bool = False
+    by_hand: Mapping[str, str] = field(default_factory=dict)
+    once: str = ""
+    command: tuple[str, ...] = ()
+    repeat: bool = False
     connect: bool = True
     only: tuple[str, ...] | None = None
     installed: bool = False
@@ -82,6 +92,7 @@ class Request:
             raise ValueError(f"not a request of protocol {PROTOCOL}")
         for name in ("undo", "only"):
             values[name] = None if values[name] is None else tuple(values[name])
+        values["command"] = tuple(values["command"])
         return cls(**values)
 
 

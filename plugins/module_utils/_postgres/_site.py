@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
+from ansible_collections.slipway.django.plugins.module_utils._postgres._marks import comment_statement
+from ansible_collections.slipway.django.plugins.module_utils._postgres._rehearsals import PREPARED, is_marked, mark_of
 from ansible_collections.slipway.django.plugins.module_utils._postgres._scram import make_verifier, matches
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
 
@@ -18,21 +20,24 @@ _TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the site needs."""
+    """What the site needs. ``rehearsal``: a database for rehearsals of migrations; empty: none."""
 
     database: str
     user: str
     password: str
+    rehearsal: str = ""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What the server has. ``verifier`` and ``owner`` are None where there is nothing."""
+    """What the server has. ``verifier`` and the owners are None where there is nothing."""
 
     role_exists: bool
     verifier: str | None
     can_login: bool
     owner: str | None
+    rehearsal_owner: str | None = None
+    rehearsal_comment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Step:
 
     sql: str
     words: str
+    database: str = "postgres"
 
 
 def identifier(name: str) -> str:
@@ -55,28 +61,26 @@ def literal(text: str) -> str:
 
 def observation_query(wanted: Wanted) -> str:
     """One statement that answers with one JSON document."""
-    role, database = literal(wanted.user), literal(wanted.database)
+    role, database, rehearsal = map(literal, (wanted.user, wanted.database, wanted.rehearsal))
     return (
         "SELECT json_build_object("
         f"'role_exists', EXISTS (SELECT FROM pg_authid WHERE rolname = {role}),"
         f"'verifier', (SELECT rolpassword FROM pg_authid WHERE rolname = {role}),"
         f"'can_login', COALESCE((SELECT rolcanlogin FROM pg_authid WHERE rolname = {role}), false),"
-        f"'owner', (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = {database}))"
+        f"'owner', (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = {database}),"
+        f"'rehearsal_owner', (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = {rehearsal}),"
+        "'rehearsal_comment', (SELECT shobj_description(oid, 'pg_database') FROM pg_database"
+        f" WHERE datname = {rehearsal}))"
     )
 
 
 def plan(wanted: Wanted, observed: Observed) -> tuple[Step, ...]:
     """Return what is missing.
 
-    :raises Refused: the database is there and belongs to somebody else.
+    :raises Refused: a database is there and belongs to somebody else, or is not for rehearsals.
     """
-    if observed.owner is not None and observed.owner != wanted.user:
-        raise Refused(
-            f"database {wanted.database} belongs to {observed.owner}, expected {wanted.user}",
-            untouched="Nothing was changed",
-            remedy=f"Give it to {wanted.user} by hand, or name its owner as the site's user",
-            facts={"database": wanted.database, "owner": observed.owner},
-        )
+    _refuse_owner(wanted.database, observed.owner, wanted.user)
+    _refuse_owner(wanted.rehearsal, observed.rehearsal_owner, wanted.user)
     role = identifier(wanted.user)
     steps: list[Step] = []
     if not observed.role_exists:
@@ -89,7 +93,37 @@ def plan(wanted: Wanted, observed: Observed) -> tuple[Step, ...]:
     if observed.owner is None:
         sql = f"CREATE DATABASE {identifier(wanted.database)} OWNER {role} ENCODING 'UTF8' TEMPLATE template0"
         steps.append(Step(sql, f"make database {wanted.database}"))
-    return tuple(steps)
+    return (*steps, *_for_rehearsals(wanted, observed))
+
+
+def _refuse_owner(database: str, owner: str | None, user: str) -> None:
+    if owner is not None and owner != user:
+        raise Refused(
+            f"database {database} belongs to {owner}, expected {user}",
+            untouched="Nothing was changed",
+            remedy=f"Give it to {user} by hand, or name its owner as the site's user",
+            facts={"database": database, "owner": owner},
+        )
+
+
+def _for_rehearsals(wanted: Wanted, observed: Observed) -> tuple[Step, ...]:
+    name, role = identifier(wanted.rehearsal), identifier(wanted.user)
+    if not wanted.rehearsal or is_marked(observed.rehearsal_comment, wanted.database, PREPARED):
+        return ()
+    if observed.rehearsal_owner is not None:
+        raise Refused(
+            f"database {wanted.rehearsal} is there and bears no mark that it is for rehearsals of {wanted.database}:"
+            " a rehearsal would empty it",
+            untouched="Nothing was changed",
+            remedy="Drop it when nobody needs it, or name another one in rehearsal_database",
+            facts={"database": wanted.rehearsal, "comment": observed.rehearsal_comment},
+        )
+    words = f"make database {wanted.rehearsal} for rehearsals"
+    create = f"CREATE DATABASE {name} OWNER {role} ENCODING 'UTF8' TEMPLATE template0"
+    # Below PostgreSQL 15 it belongs to the superuser. The mark comes last: what bears it is ready.
+    give = Step(f"ALTER SCHEMA public OWNER TO {role}", f"give {wanted.rehearsal} to {wanted.user}", wanted.rehearsal)
+    mark = comment_statement(wanted.rehearsal, mark_of(wanted.database, PREPARED))
+    return (Step(create, words), give, Step(mark, f"mark database {wanted.rehearsal}"))
 
 
 class Psql:
@@ -98,14 +132,15 @@ class Psql:
     def __init__(self, runner: Runner, options: Sequence[str] = ()) -> None:
         self._runner = runner
         self._argv = ["psql", "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1"]
-        self._argv += ["--dbname=postgres", *options]
+        self._options = list(options)
 
-    def run(self, sql: str) -> str:
+    def run(self, sql: str, database: str = "postgres") -> str:
         """Run one statement in a session of its own and return what it answers.
 
         :raises CommandFailed: the server refused it.
         """
-        completed = self._runner.run([*self._argv, "--file=-"], stdin=f"{sql};\n", timeout_s=_TIMEOUT_S)
+        argv = [*self._argv, f"--dbname={database}", *self._options, "--file=-"]
+        completed = self._runner.run(argv, stdin=f"{sql};\n", timeout_s=_TIMEOUT_S)
         return completed.check(remedy="Run this as a PostgreSQL superuser, for example the user postgres").stdout
 
 
@@ -130,7 +165,7 @@ def ensure(psql: Psql, wanted: Wanted, *, check_mode: bool) -> list[str]:
     if check_mode:
         return [step.words for step in steps]
     for step in steps:
-        psql.run(step.sql)
+        psql.run(step.sql, step.database)
     left = plan(wanted, observe(psql, wanted)) if steps else ()
     if left:
         raise SlipwayError(f"still to do after the run: {', '.join(step.words for step in left)}")

@@ -37,6 +37,36 @@ SELECT indrelid::bigint, indisunique, string_to_array(indkey::text, ' ')::int[],
        coalesce(pg_get_expr(indpred, indrelid), '')
 FROM pg_index JOIN pg_class ON pg_class.oid = indrelid WHERE indisvalid AND {_OURS}
 """
+_KIND = "CASE relkind WHEN 'S' THEN 'sequence ' WHEN 'v' THEN 'view ' WHEN 'm' THEN 'view ' ELSE 'table ' END"
+_EXACTLY = f"""
+SELECT concat('extension ', extname) FROM pg_extension
+UNION ALL SELECT concat('schema ', nspname) FROM pg_namespace
+  WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+UNION ALL SELECT concat({_KIND}, c.oid::regclass,
+    ': ' || CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
+    ', comment ' || obj_description(c.oid, 'pg_class'))
+  FROM pg_class AS c WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {_OURS}
+UNION ALL SELECT concat('column ', c.oid::regclass, '.', attname, ' ', format_type(atttypid, atttypmod),
+    CASE WHEN attnotnull THEN ' NOT NULL' END, ' identity ' || NULLIF(attidentity::text, ''),
+    CASE WHEN attgenerated <> '' THEN ' generated ' ELSE ' default ' END || pg_get_expr(adbin, adrelid),
+    ' collation ' || (SELECT collname FROM pg_collation AS l WHERE l.oid = NULLIF(attcollation, typcollation)),
+    ', comment ' || col_description(c.oid, attnum))
+  FROM pg_class AS c JOIN pg_attribute ON attrelid = c.oid JOIN pg_type AS t ON t.oid = atttypid
+  LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
+  WHERE relkind IN ('r', 'p', 'f') AND attnum > 0 AND NOT attisdropped AND {_OURS}
+UNION ALL SELECT concat('constraint ', conname, ' of ', conrelid::regclass, ': ', pg_get_constraintdef(k.oid))
+  FROM pg_constraint AS k JOIN pg_class ON pg_class.oid = conrelid WHERE contype NOT IN ('n', 't') AND {_OURS}
+UNION ALL SELECT concat('index: ', pg_get_indexdef(indexrelid), CASE WHEN NOT indisvalid THEN ' (INVALID)' END)
+  FROM pg_index JOIN pg_class ON pg_class.oid = indrelid WHERE {_OURS}
+UNION ALL SELECT concat('trigger: ', pg_get_triggerdef(t.oid))
+  FROM pg_trigger AS t JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal AND {_OURS}
+UNION ALL SELECT concat('type ', t.oid::regtype, ': ', string_agg(enumlabel, ', ' ORDER BY enumsortorder))
+  FROM pg_type AS t JOIN pg_enum ON enumtypid = t.oid GROUP BY t.oid
+UNION ALL SELECT concat('function: ', pg_get_functiondef(p.oid)) FROM pg_proc AS p
+  JOIN pg_namespace AS n ON n.oid = pronamespace
+  WHERE prokind IN ('f', 'p') AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+  AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')
+"""
 _TRIGGERS = f"""
 SELECT tgrelid::bigint, pg_get_triggerdef(t.oid) FROM pg_trigger AS t JOIN pg_class ON pg_class.oid = tgrelid
 WHERE NOT tgisinternal AND {_OURS}
@@ -81,6 +111,11 @@ def read_catalog(connection: Any) -> Catalog:
         frozenset(Rule(oid, text, ()) for oid, text in rows(connection, _TRIGGERS, ())),
         {name: tuple(labels) for name, labels in rows(connection, _ENUMS)},
     )
+
+
+def read_exactly(connection: Any) -> frozenset[str]:
+    """Return the schema in words, names and expressions included. Owners and rights are no part of it."""
+    return frozenset(text for (text,) in rows(connection, _EXACTLY))
 
 
 def read_large(connection: Any, more_rows: int, more_bytes: int) -> dict[int, Table]:

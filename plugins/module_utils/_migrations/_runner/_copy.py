@@ -1,10 +1,11 @@
 # Copyright (c) 2026 slipway.django contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A copy of the database to rehearse on. It bears a mark, and only what bears it is ever dropped.
+"""A copy of the database to rehearse on. It bears a mark, and only what bears it is ever emptied or dropped.
 
 Either the schema alone, with the rows that Django itself needs, or the whole of another database, such as a backup
-that was restored: that one is copied too, so that it stays what it was.
+that was restored: that one is copied too, so that it stays what it was. A role that may make no database works in the
+one that was prepared for it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -39,10 +40,16 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._marks im
     derived_name,
     stamp,
 )
+from ansible_collections.slipway.django.plugins.module_utils._postgres._rehearsals import (
+    PREPARED,
+    REHEARSING,
+    TOOL,
+    is_marked,
+    mark_of,
+)
 from ansible_collections.slipway.django.plugins.module_utils._postgres._source import quote_name
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
 
-TOOL = "slipway.django.django_migrate_safe"
 _NOTHING = "Nothing was changed"
 # Their rows are part of what migrations and their signals build on; all other tables stay empty.
 _SEEDS = ("django_migrations", "django_content_type", "auth_permission")
@@ -75,8 +82,16 @@ SELECT to_jsonb(d)::text, pg_encoding_to_char(d.encoding),
 FROM pg_database AS d WHERE datname = current_database()
 """
 _OURS = """
-SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database
-WHERE strpos(shobj_description(oid, 'pg_database'), %s) > 0 AND pg_has_role(datdba, 'USAGE')
+SELECT datname::text, shobj_description(oid, 'pg_database') FROM pg_database
+WHERE strpos(shobj_description(oid, 'pg_database'), %s) > 0 AND pg_has_role(datdba, 'USAGE') AND datallowconn
+"""
+_SCHEMAS = """
+SELECT nspname::text FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+"""
+# Of a killed rehearsal: the caller holds the lock of the run, so none of them is at work.
+_END_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
 """
 
 
@@ -97,55 +112,95 @@ def look(connection: Any) -> Live:
     return Live(values["datname"], values, bool(may_create), user)
 
 
-def mark_of(live: str) -> str:
-    """The comment of a copy."""
-    return json.dumps({"tool": TOOL, "phase": "rehearsing", "database": live}, sort_keys=True)
-
-
-def is_marked(comment: str | None, live: str) -> bool:
-    """Whether a comment is the mark of a copy of this database."""
-    try:
-        document = json.loads(comment or "")
-    except ValueError:
-        return False
-    return isinstance(document, dict) and document.get("tool") == TOOL and document.get("database") == live
-
-
 @contextmanager
-def copied(work: Any, source: str, *, clock: Clock, runner: Runner) -> Iterator[str]:
-    """Yield the name of a copy, which is dropped at the end.
+def copied(work: Any, source: str, *, clock: Clock, runner: Runner, empty: bool = False) -> Iterator[str]:
+    """Yield the name of a copy, which is gone at the end.
 
     :param work: Django's connection to the live database; only its settings are used.
     :param source: a database on the same server to copy with its rows; empty for the live one's schema alone.
+    :param empty: no copy but a database that holds nothing.
     :raises SlipwayError: it can't be made.
     """
     admin = open_copy(work, "slipway migrate rehearsal")
     try:
         live = look(admin)
-        _refuse(live, source)
+        prepared = [] if source or live.may_create else _marked(admin, live.name, PREPARED)
+        _refuse(live, source, prepared)
         drop_leftovers(admin, live.name)
-        # Its own run is known by it: two that start in the same second must not meet.
-        name = derived_name(live.name, "rehearsal", f"{stamp(clock.utcnow())}_{secrets.token_hex(2)}")
-        _create(admin, live, source, name)
-        # From here on it is ours: what could not be created is not ours to drop.
-        try:
-            _order(admin, comment_statement(name, mark_of(live.name)))
-            if not source:
+        way = _emptied(work, live, prepared[0]) if prepared else _made(admin, live, source, clock)
+        with way as name:
+            if not (source or empty):
                 _fill(work, live.name, name, runner)
             yield name
-        finally:
-            _drop(admin, name)
     finally:
         with contextlib.suppress(dj.Error):
             admin.close()
 
 
-def _refuse(live: Live, source: str) -> None:
-    if not live.may_create:
-        raise Refused(
-            f"a rehearsal needs a database of its own, and the role {live.user} may not create one",
+@contextmanager
+def _made(admin: Any, live: Live, source: str, clock: Clock) -> Iterator[str]:
+    # Its own run is known by it: two that start in the same second must not meet.
+    name = derived_name(live.name, "rehearsal", f"{stamp(clock.utcnow())}_{secrets.token_hex(2)}")
+    _create(admin, live, source, name)
+    # From here on it is ours: what could not be created is not ours to drop.
+    try:
+        _order(admin, comment_statement(name, mark_of(live.name, REHEARSING)))
+        yield name
+    finally:
+        _drop(admin, name)
+
+
+@contextmanager
+def _emptied(work: Any, live: Live, name: str) -> Iterator[str]:
+    _empty(work, live, name)
+    try:
+        yield name
+    finally:
+        # What stays the next one takes away.
+        with contextlib.suppress(dj.Error, SlipwayError):
+            _empty(work, live, name)
+
+
+def _empty(work: Any, live: Live, name: str) -> None:
+    """Take all away that is in a prepared database."""
+    try:
+        connection = open_copy(work, "slipway migrate rehearsal", database=name)
+    except SlipwayError as error:
+        raise SlipwayError(
+            f"the database {name}, which was prepared for rehearsals, can't be reached: {error.seen}",
             untouched=_NOTHING,
-            remedy=f"ALTER ROLE {quote_name(live.user)} CREATEDB",
+            remedy=f"Let {live.user} log in to it from this host (pg_hba.conf); the playbook provision does",
+        ) from error
+    try:
+        here = rows(connection, "SELECT current_database()::text")[0][0]
+        if here != name or here == live.name:
+            raise SlipwayError(f"the connection leads to {here} and not to {name}", untouched=_NOTHING)
+        rows(connection, _END_SESSIONS)
+        for (schema,) in rows(connection, _SCHEMAS):
+            _order(connection, f"DROP SCHEMA {quote_name(schema)} CASCADE")
+        _order(connection, "CREATE SCHEMA public")
+    except dj.Error as error:
+        raise SlipwayError(
+            f"the database {name}, which was prepared for rehearsals, can't be emptied: {error_text(error)}",
+            untouched=_NOTHING,
+            remedy=f"Its schemas must belong to {live.user}: ALTER SCHEMA public OWNER TO {quote_name(live.user)}",
+        ) from error
+    finally:
+        connection.close()
+
+
+def _refuse(live: Live, source: str, prepared: Sequence[str]) -> None:
+    role = quote_name(live.user)
+    if not live.may_create and not prepared:
+        own = derived_name(live.name, "rehearsal", "prepared")
+        given = (
+            f"CREATE DATABASE {quote_name(own)} OWNER {role}; {comment_statement(own, mark_of(live.name, PREPARED))}"
+        )
+        raise Refused(
+            f"a rehearsal {'with rows ' if source else ''}needs a database of its own, and the role {live.user} may not"
+            " create one",
+            untouched=_NOTHING,
+            remedy=f"ALTER ROLE {role} CREATEDB" + ("" if source else f"; or give it one for all rehearsals: {given}"),
             facts={"user": live.user, "no_means": True},
         )
     if source == live.name:
@@ -156,12 +211,15 @@ def _refuse(live: Live, source: str) -> None:
         )
 
 
-def drop_leftovers(admin: Any, live: str) -> list[str]:
+def drop_leftovers(admin: Any, live: str) -> None:
     """Drop the copies of killed rehearsals: the caller holds the lock of the run, so none of them is in use."""
-    found = [name for name, comment in rows(admin, _OURS, (TOOL,)) if is_marked(comment, live)]
-    for name in found:
+    for name in _marked(admin, live, REHEARSING):
         _drop(admin, name)
-    return found
+
+
+def _marked(admin: Any, live: str, phase: str) -> list[str]:
+    """The databases of this role that bear a mark, sorted by name."""
+    return sorted(name for name, comment in rows(admin, _OURS, (TOOL,)) if is_marked(comment, live, phase))
 
 
 def _create(admin: Any, live: Live, source: str, name: str) -> None:

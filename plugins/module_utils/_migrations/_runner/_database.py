@@ -79,9 +79,13 @@ def open_work(alias: str, session: Session) -> Any:
     return work
 
 
-def open_copy(work: Any, name: str) -> Any:
-    """Return another connection to the same database, which belongs to the thread that calls."""
+def open_copy(work: Any, name: str, *, database: str = "") -> Any:
+    """Return another connection, which belongs to the thread that calls.
+
+    :param database: another database on the same server.
+    """
     connection = work.copy()
+    connection.settings_dict["NAME"] = database or connection.settings_dict["NAME"]
     _prepare(connection)
     _connect(connection)
     execute_raw(connection, f"SET application_name = '{application_name(name)}'")

@@ -17,6 +17,7 @@ try:
     import django
     from django.apps import apps
     from django.conf import settings
+    from django.core.management import execute_from_command_line
     from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
     from django.db import Error, connections, router
     from django.db.backends.signals import connection_created
@@ -25,7 +26,7 @@ try:
     from django.db.migrations.loader import MigrationLoader
     from django.db.migrations.operations import RunPython
     from django.db.migrations.recorder import MigrationRecorder
-    from django.db.migrations.state import ModelState, ProjectState
+    from django.db.migrations.state import ModelState, ProjectState, StateApps
     from django.db.models import Value
     from django.db.models.fields import NOT_PROVIDED
     from django.db.models.functions import Now
@@ -52,6 +53,7 @@ __all__ = [
     "Now",
     "ProjectState",
     "RunPython",
+    "StateApps",
     "Value",
     "apps",
     "atomic",
@@ -60,6 +62,7 @@ __all__ = [
     "django",
     "emit_post_migrate_signal",
     "emit_pre_migrate_signal",
+    "execute_from_command_line",
     "load_backend",
     "module_has_submodule",
     "psycopg2_waiting",

@@ -9,8 +9,9 @@ may send statements past the editor.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused
@@ -19,8 +20,9 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._rules.
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import error_text, rows
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._narrow import (
-    narrow,
-    references,
+    Key,
+    Views,
+    led,
     table_of,
 )
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._steps import (
@@ -133,15 +135,24 @@ class Tables:
         return ".".join(map(self._connection.ops.quote_name, [name] if whole else name.split(".")))
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where facts come from."""
+
+    connection: Any
+    tables: Tables
+    views: Views = dataclasses.field(default_factory=Views)
+
+
 def collect(connection: Any, plan: Sequence[Any], state: Any) -> list[Migration]:
     """Return the facts about each migration of a plan, which starts at ``state``; that state is used up."""
-    tables = Tables(connection)
-    return [_migration(connection, tables, each, state, backwards=False) for each in plan]
+    source = Source(connection, Tables(connection))
+    return [_migration(source, each, state, backwards=False) for each in plan]
 
 
-def collect_one(connection: Any, tables: Tables, migration: Any, state: Any) -> Migration:
+def collect_one(source: Source, migration: Any, state: Any) -> Migration:
     """Return the facts about one migration; the state is led along."""
-    return _migration(connection, tables, migration, state, backwards=False)
+    return _migration(source, migration, state, backwards=False)
 
 
 def collect_undoing(
@@ -152,17 +163,18 @@ def collect_undoing(
     :param states: the state before each of them.
     :param known: tables that are not to be looked up.
     """
-    tables = Tables(connection, known)
-    return [_migration(connection, tables, each, states[each], backwards=True) for each in plan]
+    source = Source(connection, Tables(connection, known))
+    return [_migration(source, each, states[each], backwards=True) for each in plan]
 
 
-def _migration(connection: Any, tables: Tables, migration: Any, state: Any, *, backwards: bool) -> Migration:
+def _migration(source: Source, migration: Any, state: Any, *, backwards: bool) -> Migration:
     operations: list[Operation] = []
+    way = steps(migration, state, backwards=True) if backwards else _forward(migration, state)
     # Never as a transaction: a statement that fails would make all later questions fail.
-    with connection.schema_editor(collect_sql=True, atomic=False) as editor:
-        for step in steps(migration, state, backwards=backwards):
-            facts = _operation(editor, tables, migration.app_label, _narrowed(migration.app_label, step))
-            _follow(tables, facts, migration.app_label, step)
+    with source.connection.schema_editor(collect_sql=True, atomic=False) as editor:
+        for step in way:
+            facts = _operation(editor, source, migration.app_label, _narrowed(source.views, migration.app_label, step))
+            _follow(source.tables, facts, migration.app_label, step)
             operations.append(facts)
         editor.deferred_sql.clear()
     return Migration(
@@ -174,6 +186,22 @@ def _migration(connection: Any, tables: Tables, migration: Any, state: Any, *, b
         acknowledged=acknowledged_in(migration),
         later=_is_later(migration),
     )
+
+
+def _forward(migration: Any, state: Any) -> Iterator[Step]:
+    """The steps as they run, without a copy of the whole state for each."""
+    for index, operation in enumerate(migration.operations):
+        before = led(state, migration.app_label, operation, _touched(migration.app_label, operation))
+        yield Step(index, operation, before, state, backwards=False)
+
+
+def _touched(app: str, operation: Any) -> list[Key] | None:
+    """The models that an operation changes in the state; None where these may be any."""
+    name = type(operation).__name__
+    if not _is_builtin(operation) or name not in _LOCAL:
+        return None
+    model = _model_name(operation)
+    return [(app, model)] if model else []
 
 
 def _is_later(migration: Any) -> bool:
@@ -229,34 +257,48 @@ _NARROW = frozenset(
         "RemoveIndex",
         "RenameField",
         "RenameIndex",
+        "RenameModel",
     }
 )
 
 
-def _narrowed(app: str, step: Step) -> Step:
+# What changes no other model's state than its own.
+_LOCAL = (_NARROW - {"RenameField", "RenameModel"}) | {"AlterModelManagers", "AlterModelOptions", "RunPython"}
+
+
+def _narrowed(views: Views, app: str, step: Step) -> Step:
     """The step between two states that hold what its SQL depends on: to make classes of all models takes long."""
     operation = step.operation
     if not _is_builtin(operation) or type(operation).__name__ not in _NARROW:
         # Of a state with classes each later operation makes many anew: they are made on a copy.
         return replace(step, to_state=step.to_state.clone())
-    keys = [(app, _model_name(operation))]
+    key = (app, _model_name(operation))
+    if type(operation).__name__ == "RenameModel":
+        narrow_from = views.narrow(step.from_state, key, referring=True)
+        narrow_to = views.narrow(step.to_state, (app, operation.new_name_lower), referring=True)
+        return replace(step, from_state=narrow_from, to_state=narrow_to)
     fields = [_state_field(app, state, operation) for state in (step.from_state, step.to_state)]
-    for field in (*fields, getattr(operation, "field", None)):
-        if field is not None:
-            keys.extend(references(app, keys[0][1], field))
     # The type of a key is that of what refers to it.
     keyed = any(field is not None and (field.primary_key or field.unique) for field in fields)
     referring = keyed and type(operation).__name__ == "AlterField"
-    narrow_from = narrow(step.from_state, *keys, referring=referring)
-    narrow_to = narrow(step.to_state, *keys, referring=referring)
+    # Where nothing but a column is at stake, the other columns of its table are not.
+    alone = type(operation).__name__ in _ALTERS_COLUMN and not keyed and not any(map(_is_derived, fields))
+    names = {operation.name} if alone else None
+    narrow_from = views.narrow(step.from_state, key, fields=names, referring=referring)
+    narrow_to = views.narrow(step.to_state, key, fields=names, referring=referring)
     return replace(step, from_state=narrow_from, to_state=narrow_to)
 
 
-def _operation(editor: Any, tables: Tables, app: str, step: Step) -> Operation:
-    operation = step.operation
+def _is_derived(field: Any) -> bool:
+    """Whether a field is made from others."""
+    return bool(getattr(field, "generated", False))
+
+
+def _operation(editor: Any, source: Source, app: str, step: Step) -> Operation:
+    operation, tables = step.operation, source.tables
     builtin = _is_builtin(operation)
     wrapped = builtin and type(operation).__name__ == "SeparateDatabaseAndState" and not step.backwards
-    inner = _inner(editor, tables, app, step) if wrapped else ()
+    inner = _inner(editor, source, app, step) if wrapped else ()
     if wrapped:
         sql, problem = [line for each in inner for line in each.sql], ""
     else:
@@ -272,6 +314,7 @@ def _operation(editor: Any, tables: Tables, app: str, step: Step) -> Operation:
         problem=problem,
         opaque=runs_python(operation),
         noop=_is_noop(step),
+        elsewhere=builtin and not sql and not problem and _is_elsewhere(editor.connection.alias, app, operation),
         reversible=_is_reversible(operation),
         table=table,
         new_table=bool(name) and table is None,
@@ -321,15 +364,15 @@ def _statements(editor: Any, app: str, step: Step) -> tuple[list[str], str]:
     return [*editor.collected_sql[collected:], *later], ""
 
 
-def _inner(editor: Any, tables: Tables, app: str, step: Step) -> tuple[Operation, ...]:
+def _inner(editor: Any, source: Source, app: str, step: Step) -> tuple[Operation, ...]:
     found: list[Operation] = []
     state = step.from_state
     for operation in step.operation.database_operations:
         after = state.clone()
         operation.state_forwards(app, after)
         inner = Step(step.index, operation, state, after, backwards=False)
-        found.append(_operation(editor, tables, app, _narrowed(app, inner)))
-        _follow(tables, found[-1], app, inner)
+        found.append(_operation(editor, source, app, _narrowed(source.views, app, inner)))
+        _follow(source.tables, found[-1], app, inner)
         state = after
     return tuple(found)
 
@@ -342,6 +385,14 @@ def _is_builtin(operation: Any) -> bool:
 def _is_noop(step: Step) -> bool:
     code = getattr(step.operation, "reverse_code" if step.backwards else "code", None)
     return code is dj.RunPython.noop
+
+
+def _is_elsewhere(alias: str, app: str, operation: Any) -> bool:
+    """Whether the site's routers keep an operation off this database, asked as the operation itself asks them."""
+    model, hints = _model_name(operation), getattr(operation, "hints", {})
+    if not (model or hasattr(operation, "hints")):
+        return False
+    return not dj.router.allow_migrate(alias, app, **({"model_name": model} if model else hints))
 
 
 def _is_reversible(operation: Any) -> bool:

@@ -22,6 +22,8 @@ TABLE = "django_migrate_safe_journal"
 STARTED = "started"
 APPLIED = "applied"
 UNDONE = "undone"
+# A person had applied it by hand, and the schema was found to be as it would have made it.
+RECORDED = "recorded"
 # Given up before its first statement took effect: nothing of it is in the database.
 WITHDRAWN = "withdrawn"
 # A person said that a half applied migration was put right.
@@ -36,6 +38,10 @@ OPERATION_WITHDRAWN = "operation without effect"
 INDEX_BEGUN = "index begun"
 # Left for later by a run of phase expand: the release works without it, and owes it.
 LEFT = "left for later"
+# A command of the site that runs once; its name stands where a migration's would.
+ONCE_STARTED = "once started"
+ONCE_DONE = "once done"
+ONCE_FAILED = "once failed"
 # All of the application's handlers of post_migrate have run.
 SIGNALS = "signals sent"
 
@@ -67,8 +73,12 @@ SELECT app, name FROM {TABLE} AS journal WHERE run_id = %s AND event = 'applied'
     SELECT FROM {TABLE} WHERE app = journal.app AND name = journal.name AND event = 'undone' AND id > journal.id)
 ORDER BY id
 """
+_ONCE = f"""
+SELECT event, run_id, at::text, detail FROM {TABLE} WHERE app = '' AND name = %s AND event = ANY (%s)
+ORDER BY event = '{ONCE_DONE}' DESC, id DESC LIMIT 1
+"""
 _SIGNALS_OWED = f"""
-SELECT coalesce(max(id) FILTER (WHERE event IN ('applied', 'undone')), 0)
+SELECT coalesce(max(id) FILTER (WHERE event IN ('applied', 'undone', 'recorded')), 0)
      > coalesce(max(id) FILTER (WHERE event = 'signals sent'), 0) FROM {TABLE}
 """
 _OWED = f"""
@@ -109,6 +119,24 @@ class HalfDone:
         return f"{self.key} is half {way} since {self.at} (run {self.run_id}): {done}{doubt}{because}"
 
 
+@dataclass(frozen=True)
+class Once:
+    """What the journal last knows of a command that runs once."""
+
+    event: str
+    run_id: str
+    at: str
+    detail: str
+
+    @property
+    def done(self) -> bool:
+        return self.event == ONCE_DONE
+
+    def __str__(self) -> str:
+        what = {ONCE_DONE: "run", ONCE_FAILED: f"failed with {self.detail},"}.get(self.event, "begun")
+        return f"{what} at {self.at} by {self.run_id}"
+
+
 class Journal:
     """Reads and writes the journal on the working connection."""
 
@@ -142,6 +170,17 @@ class Journal:
     def settle(self, half: HalfDone, reason: str) -> None:
         """Note that a person has put a half done migration right."""
         self._append(SETTLED, half.app, half.name, half.backwards, None, None, reason)
+
+    def once(self, name: str) -> Once | None:
+        """Return what is known of a command that runs once, None when it was never begun."""
+        if not self.exists():
+            return None
+        found = rows(self._connection, _ONCE, (name, [ONCE_STARTED, ONCE_DONE, ONCE_FAILED]))
+        return Once(*found[0]) if found else None
+
+    def note_once(self, event: str, name: str, *, ms: int | None = None, detail: str = "") -> None:
+        """Append a row about a command that runs once."""
+        self._append(event, "", name, False, None, ms, detail)
 
     def _append(self, event: str, app: str, name: str, *rest: object) -> None:
         self._execute(

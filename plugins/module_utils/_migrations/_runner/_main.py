@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import (
+    ONCE,
     REHEARSED,
     Request,
     answer_of,
@@ -19,6 +21,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._protoc
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import error_text
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._offline import judge_offline
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._once import run_once
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._respond import respond
 from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
 
@@ -48,7 +51,7 @@ def _own_descriptor() -> int:
 def _answer(request: Request) -> str:
     try:
         _set_up(request)
-        return answer_of(respond(request, SystemClock()) if request.connect else judge_offline(request))
+        return answer_of(_done(request))
     except Refused as error:
         return answer_of_error(error)
     except SlipwayError as error:
@@ -59,6 +62,12 @@ def _answer(request: Request) -> str:
         # Whatever it is, SystemExit of a settings file included: an answer says so.
         traceback.print_exc()
         return answer_of_error(SlipwayError(f"the runner failed: {error_text(error)}"))
+
+
+def _done(request: Request) -> dict[str, Any]:
+    if not request.connect:
+        return judge_offline(request)
+    return (run_once if request.state == ONCE else respond)(request, SystemClock())
 
 
 def _set_up(request: Request) -> None:

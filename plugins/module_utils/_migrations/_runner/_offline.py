@@ -24,7 +24,11 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._protoc
 from ansible_collections.slipway.django.plugins.module_utils._migrations._report import lines, plan_as_list
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _django as dj
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._database import error_text
-from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._facts import Tables, collect_one
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._facts import (
+    Source,
+    Tables,
+    collect_one,
+)
 
 _NOTHING = "Nothing was changed"
 
@@ -93,6 +97,7 @@ def _judge(loader: Any, wanted: frozenset[tuple[str, str]] | None, request: Requ
     connection = offline_connection(request.database, request.server)
     state = dj.ProjectState(real_apps=loader.unmigrated_apps)
     tables = KnownTables()
+    source = Source(connection, tables)
     found: list[Judged] = []
     facts: list[Any] = []
     for migration in _in_order(loader):
@@ -106,7 +111,7 @@ def _judge(loader: Any, wanted: frozenset[tuple[str, str]] | None, request: Requ
             continue
         if wanted is None:
             tables.learn(tables.names, table_names(state))
-        each = collect_one(connection, tables, migration, state)
+        each = collect_one(source, migration, state)
         facts.append(each)
         if wanted is None:
             found.extend(_judged([each], request))

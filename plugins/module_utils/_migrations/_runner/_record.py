@@ -28,6 +28,14 @@ def record(context: Run, migration: Any, *, backwards: bool, ms: int) -> None:
     context.journal.add(event, migration, backwards=backwards, ms=ms, detail=context.reason(migration))
 
 
+def record_by_hand(context: Run, migration: Any, reason: str) -> None:
+    """Record a migration that a person has applied; the caller has opened the transaction."""
+    executor = context.executor
+    for app, name in _keys(executor.loader.disk_migrations, migration):
+        executor.recorder.record_applied(app, name)
+    context.journal.add(events.RECORDED, migration, detail=reason)
+
+
 def _keys(disk: Any, migration: Any) -> Iterator[tuple[str, str]]:
     for key in migration.replaces:
         yield from _keys(disk, disk[key]) if key in disk else [key]

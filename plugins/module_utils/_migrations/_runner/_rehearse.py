@@ -65,7 +65,7 @@ def rehearse(run: Run, plan: Sequence[Judged], *, left: Collection[str], first: 
     """
     work, source = run.work, run.request.rehearsal_source
     live, path = read_sizes(work), rows(work, "SHOW search_path")[0][0]
-    with copied(work, source, clock=run.clock, runner=runner) as name, _moved_to(work, name, path):
+    with copied(work, source, clock=run.clock, runner=runner) as name, moved_to(work, name, path):
         wanted = [each.migration.key for each in plan]
         whole = observe(work, run.journal)
         found = [key for key in map(_key, whole.plan) if key not in left]
@@ -94,7 +94,7 @@ def _key(migration: Any) -> str:
 
 
 @contextmanager
-def _moved_to(work: Any, name: str, path: str) -> Iterator[None]:
+def moved_to(work: Any, name: str, path: str) -> Iterator[None]:
     """Django's connection leads to the copy within; other connections of the site can't write meanwhile."""
     home = work.settings_dict["NAME"]
 

@@ -22,6 +22,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._protoc
     APPLIED,
     COMPATIBLE,
     PLANNED,
+    RECORDED,
     REHEARSED,
     REVERSED,
     Request,
@@ -43,6 +44,11 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     Blocker,
     Watcher,
     long_holders,
+)
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._by_hand import (
+    chosen_of,
+    refuse_difference,
+    refuse_unseen,
 )
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._catalog import read_catalog
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._counting import losses
@@ -76,6 +82,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._runner
     observe_undoing,
     states_before,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._record import record_by_hand
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._rehearse import (
     refuse_failure,
     rehearse,
@@ -138,7 +145,9 @@ def respond(request: Request, clock: Clock) -> dict[str, Any]:
     _refuse(request, seen, plan, result, resumptions)
     if request.state == REHEARSED and plan and not request.check_mode:
         _rehearse(desk, seen, plan, parts, result)
-    if result["changed"] and not request.check_mode:
+    if request.state == RECORDED and result["changed"] and not request.check_mode:
+        _record(desk, seen, result)
+    elif result["changed"] and not request.check_mode:
         run = _run(desk, seen, plan)
         try:
             _change(run, seen, resumptions)
@@ -193,6 +202,27 @@ def _rehearse(
     except SlipwayError as error:
         error.facts.update(result)
         raise
+
+
+def _record(desk: Desk, seen: Observation, result: dict[str, Any]) -> None:
+    """Record what was applied by hand, once the schema is found to be so."""
+    desk.session.read_only = False
+    run, alias = _context(desk, seen), desk.work.alias
+    try:
+        refuse_difference(run, seen, SystemRunner())
+    except dj.Error as error:
+        raise SlipwayError(f"the schema can't be compared: {error_text(error)}", untouched=_NOTHING) from error
+    # The connection has been elsewhere meanwhile, and its lock went with it.
+    take_work(desk.work, clock=desk.clock)
+    _make_tables(run)
+    send_before(alias, run.executor, seen.plan, backwards=False)
+    with dj.atomic(alias):
+        for migration in seen.plan:
+            record_by_hand(run, migration, desk.request.by_hand[f"{migration.app_label}.{migration.name}"])
+    send_after(alias, _state_now(run), seen.plan, backwards=False)
+    run.journal.add(events.SIGNALS)
+    result["applied"] = [{"app": each.app_label, "name": each.name} for each in seen.plan]
+    _verify(run, seen, result)
 
 
 def _open(request: Request, clock: Clock) -> Desk:
@@ -270,7 +300,8 @@ def _resumptions(desk: Desk, seen: Observation, plan: Sequence[Judged]) -> dict[
     judged = {each.migration.key: each.migration for each in plan}
     found: dict[str, Resumption] = {}
     for half in seen.half_done:
-        if half.key not in judged or half.key in desk.request.settled or seen.backwards:
+        settled = half.key in desk.request.settled or half.key in desk.request.by_hand
+        if half.key not in judged or settled or seen.backwards:
             continue
         state = index_state(desk.work, half.index) if half.index else None
         traces = Traces(half.done, half.titles, half.doubtful, half.index, half.backwards)
@@ -292,7 +323,8 @@ def _remaining(judged: Judged, resumption: Resumption | None) -> Judged:
 def _observe(desk: Desk) -> Observation:
     request = desk.request
     if request.state != REVERSED:
-        return observe(desk.work, desk.journal)
+        seen = observe(desk.work, desk.journal)
+        return chosen_of(seen, list(request.by_hand)) if request.state == RECORDED else seen
     keys = request.undo
     if keys is None:
         keys = tuple(f"{app}.{name}" for app, name in desk.journal.applied_by_run(request.run_id))
@@ -314,7 +346,8 @@ def _judge(desk: Desk, seen: Observation) -> list[Judged]:
         server=server,
         old_code=request.phase != phases.CONTRACT,
     )
-    if not seen.first:
+    # Of what was applied by hand no rule needs to object any more.
+    if not seen.first and request.state != RECORDED:
         refuse_idle(plan, request.acknowledged)
     return plan
 
@@ -362,9 +395,9 @@ def _reason(request: Request, seen: Observation, plan: Sequence[Judged]) -> str:
     """What is to be done; empty when there is nothing."""
     parts = []
     if plan:
-        verb = "to undo" if seen.backwards else "to apply"
+        verb = "to undo" if seen.backwards else "to record" if request.state == RECORDED else "to apply"
         parts.append(f"{len(plan)} {verb}: {', '.join(each.migration.key for each in plan)}")
-    if request.state == REVERSED:
+    if request.state in (REVERSED, RECORDED):
         return "; ".join(parts)
     if seen.replacements:
         parts.append(f"squashed migrations to record: {', '.join(seen.replacements)}")
@@ -380,6 +413,8 @@ def _idle_reason(request: Request, seen: Observation) -> str:
         return (
             f"nothing that run {request.run_id} applied is applied now" if request.undo is None else "none is applied"
         )
+    if request.state == RECORDED:
+        return "all of them are recorded already"
     if seen.left:
         return f"nothing that runs with expand is left; for contract there is {', '.join(map(str, seen.left))}"
     ahead = f"; the database is ahead of this release: {', '.join(seen.ahead)}" if seen.ahead else ""
@@ -405,13 +440,13 @@ def _refuse(
 ) -> None:
     """Refuse what must not run. A plan alone is shown with what is wrong, but half done work is never passed over."""
     unchanged = {**result, "changed": False}
-    known = {*request.settled, *resumptions}
+    known = {*request.settled, *request.by_hand, *resumptions}
     open_halves = [half for half in seen.half_done if half.key not in known]
     if open_halves:
         raise Refused(
             "; ".join(map(str, open_halves)),
             untouched=_NOTHING,
-            remedy="Finish its remaining operations by hand and record it with `manage.py migrate --fake`, or take"
+            remedy="Finish its remaining operations by hand and have it recorded with state recorded, or take"
             " the done ones back by hand and say so: settled: {app.name: who did what}; it is then run from its start",
             facts=unchanged,
         )
@@ -426,6 +461,9 @@ def _refuse(
             remedy="Remove each with DROP INDEX CONCURRENTLY, or repair it with REINDEX INDEX CONCURRENTLY",
             facts=unchanged,
         )
+    if request.state == RECORDED:
+        refuse_unseen([each.migration for each in plan], request.acknowledged)
+        return
     if result["refused"] and request.state not in _READS_ONLY:
         raise Refused(
             f"refused: {'; '.join(filter(None, [refusal_text(plan), *result['problems']]))}",

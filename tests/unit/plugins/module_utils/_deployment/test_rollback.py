@@ -163,6 +163,17 @@ def test_a_schema_that_fits_lets_contract_pass_and_nothing_of_which_no_catalog_t
         assert decide([A, B, data], release="", accept_schema=accepted, schema=fits).release == "b"
 
 
+def test_why_the_schema_gave_no_answer_is_told_both_when_it_is_refused_and_when_it_is_not() -> None:
+    silent = Schema(reason="app1: Connection timed out.")
+
+    with pytest.raises(Refused) as caught:
+        decide([A, B, C], release="", accept_schema="", schema=silent)
+    assert ". The live schema gave no answer: app1: Connection timed out. Nothing was changed" in caught.value.message
+    assert decide([A, B], release="", accept_schema="", schema=silent).reason.endswith(
+        "with shop.0002. The live schema gave no answer: app1: Connection timed out"
+    )
+
+
 def test_a_schema_that_differs_refuses_what_the_records_would_allow() -> None:
     differs = Schema(DIFFERS, "the release can't run on this schema: orders has no column state")
 

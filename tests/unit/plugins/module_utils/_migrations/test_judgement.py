@@ -88,6 +88,8 @@ CASES = [
     ),
     Case("table-exists", op("CreateModel", 'CREATE TABLE "orders_order" ()'), "unknown", "fails"),
     Case("run-python-noop", op("RunPython", opaque=True, noop=True), "expand", "online"),
+    Case("not-this-database", op("RunPython", opaque=True, elsewhere=True), "expand", "online"),
+    Case("not-this-database", op("AddField", table=None, new_table=True, elsewhere=True), "expand", "online"),
     Case(
         "required-left-behind", op("SeparateDatabaseAndState", required_left_behind="order.note"), "unknown", "online"
     ),

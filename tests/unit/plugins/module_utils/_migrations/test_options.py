@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
 from ansible_collections.slipway.django.plugins.module_utils._migrations._launch import Site
-from ansible_collections.slipway.django.plugins.module_utils._migrations._options import read_options
+from ansible_collections.slipway.django.plugins.module_utils._migrations._options import read_once, read_options
+from ansible_collections.slipway.django.plugins.module_utils._migrations._protocol import Request
 from ansible_collections.slipway.django.plugins.module_utils._release._layout import ReleasePaths
 
 NOW = datetime(2026, 11, 21, 16, 5, 28, tzinfo=timezone.utc)
@@ -30,6 +31,7 @@ def options(**changed: Any) -> dict[str, Any]:
         "long_transaction": 10,
         "tripwire_rows": 100000,
         "progress_file": None,
+        "by_hand": {},
         "lock_timeout_ms": 1000,
         "lock_budget": 60,
         "statement_timeout_ms": 60000,
@@ -127,3 +129,68 @@ def test_a_rule_that_does_not_exist_is_refused_with_those_that_do() -> None:
 
     assert "acknowledged.shop.2: 'drop-colum' is not accepted, expected rules: add-check, " in caught.value.message
     assert "drop-column, " in caught.value.message
+
+
+def test_what_was_done_by_hand_is_named_with_who_did_it() -> None:
+    given = options(state="recorded", by_hand={"shop.0002_note": " Anna "})
+
+    assert read_options(given, SITE, check_mode=False, now=NOW).by_hand == {"shop.0002_note": "Anna"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"state": "recorded"}, "by_hand: '' is not accepted, expected migrations, by app.name"),
+        (
+            {"state": "applied", "by_hand": {"shop.0002": "Anna"}},
+            "by_hand: 'shop.0002' is not accepted, expected nothing, unless state is recorded",
+        ),
+        ({"state": "recorded", "by_hand": {"shop": "Anna"}}, "by_hand: 'shop' is not accepted, expected app.name"),
+        (
+            {"state": "recorded", "by_hand": {"shop.0002": ""}},
+            "by_hand.shop.0002: '' is not accepted, expected the reason in words",
+        ),
+    ],
+)
+def test_by_hand_belongs_to_recorded_alone(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        read_options(options(**given), SITE, check_mode=False, now=NOW)
+
+    assert caught.value.message.startswith(message)
+
+
+ONCE = {
+    "name": " first superuser ",
+    "command": ["createsuperuser", "--no-input"],
+    "after_failure": "refuse",
+    "database": "default",
+    "run_id": "",
+    "timeout": 60,
+}
+
+
+def test_a_command_that_runs_once() -> None:
+    request = read_once(ONCE, SITE, check_mode=False, now=NOW)
+
+    assert (request.state, request.once, request.repeat) == ("once", "first superuser", False)
+    assert request.command == ("createsuperuser", "--no-input")
+    assert Request.from_json(request.to_json()) == request
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": " "}, "name: ' ' is not accepted, expected a name"),
+        ({"command": []}, "command: [] is not accepted, expected a command of manage.py"),
+        (
+            {"command": ["--settings", "x"]},
+            "command: ['--settings', 'x'] is not accepted, expected a command of manage.py",
+        ),
+        ({"timeout": 0}, "timeout: 0 is not accepted, expected 1 or more"),
+    ],
+)
+def test_what_can_not_run_once(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        read_once({**ONCE, **changed}, SITE, check_mode=False, now=NOW)
+
+    assert caught.value.message.startswith(message)

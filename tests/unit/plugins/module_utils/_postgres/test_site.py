@@ -3,8 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused
+from ansible_collections.slipway.django.plugins.module_utils._postgres._rehearsals import (
+    PREPARED,
+    REHEARSING,
+    mark_of,
+)
 from ansible_collections.slipway.django.plugins.module_utils._postgres._scram import make_verifier
 from ansible_collections.slipway.django.plugins.module_utils._postgres._site import (
     Observed,
@@ -44,6 +51,42 @@ def test_a_database_of_somebody_else_is_refused() -> None:
     with pytest.raises(Refused) as caught:
         plan(WANTED, Observed(True, None, True, "billing"))
     assert caught.value.message.startswith("database shop belongs to billing, expected shop. Nothing was changed.")
+
+
+SECOND = Wanted("shop", "shop", "s3cret", "shop__rehearsal")
+
+
+def test_a_database_for_rehearsals_is_marked_last() -> None:
+    steps = plan(SECOND, WHOLE)
+
+    assert [(step.words, step.database) for step in steps] == [
+        ("make database shop__rehearsal for rehearsals", "postgres"),
+        ("give shop__rehearsal to shop", "shop__rehearsal"),
+        ("mark database shop__rehearsal", "postgres"),
+    ]
+    assert steps[-1].sql == f"COMMENT ON DATABASE \"shop__rehearsal\" IS '{mark_of('shop', PREPARED)}'"
+
+
+def test_a_database_for_rehearsals_that_is_there_is_left() -> None:
+    observed = replace(WHOLE, rehearsal_owner="shop", rehearsal_comment=mark_of("shop", PREPARED))
+
+    assert plan(SECOND, observed) == ()
+
+
+@pytest.mark.parametrize("comment", [None, "my own", mark_of("shop", REHEARSING), mark_of("other", PREPARED)])
+def test_a_database_that_nobody_has_marked_is_never_marked(comment: str | None) -> None:
+    with pytest.raises(Refused) as caught:
+        plan(SECOND, replace(WHOLE, rehearsal_owner="shop", rehearsal_comment=comment))
+
+    assert caught.value.message == (
+        "database shop__rehearsal is there and bears no mark that it is for rehearsals of shop: a rehearsal would"
+        " empty it. Nothing was changed. Drop it when nobody needs it, or name another one in rehearsal_database."
+    )
+
+
+def test_a_database_for_rehearsals_of_somebody_else_is_refused() -> None:
+    with pytest.raises(Refused, match="database shop__rehearsal belongs to billing, expected shop"):
+        plan(SECOND, replace(WHOLE, rehearsal_owner="billing", rehearsal_comment=mark_of("shop", PREPARED)))
 
 
 def test_names_and_texts_are_quoted() -> None:

@@ -3,36 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import pytest
 from ansible_collections.slipway.django.plugins.module_utils._migrations._runner import _copy
-from ansible_collections.slipway.django.plugins.module_utils._migrations._runner._copy import is_marked, mark_of
-from hypothesis import given
-from hypothesis import strategies as st
-
-
-def test_a_copy_is_known_by_its_mark() -> None:
-    assert is_marked(mark_of("shop"), "shop")
-
-
-@pytest.mark.parametrize(
-    "comment",
-    [
-        None,
-        "",
-        "the shop's database",
-        "[]",
-        '{"tool": "slipway.django.pg_restore", "database": "shop"}',
-        '{"tool": "slipway.django.django_migrate_safe"}',
-        mark_of("other"),
-    ],
-)
-def test_all_else_is_never_taken_for_one(comment: str | None) -> None:
-    assert not is_marked(comment, "shop")
-
-
-@given(st.text(), st.text())
-def test_no_comment_by_chance(comment: str, database: str) -> None:
-    assert not is_marked(comment, database)
 
 
 def test_how_to_reach_the_server_goes_by_the_environment() -> None:
