@@ -113,14 +113,32 @@ def run_conclusive(world: World, tries: int = 3) -> Round:
 
 def restart_without_drain(world: World) -> Figures:
     """The control: the live web service restarted host by host, as without this collection. The load must notice."""
+    return host_by_host(world, "restart")
+
+
+def host_by_host(world: World, *systemctl: str, pause_s: float = _CALM_S) -> Figures:
+    """Do something to the live web service of one host after another, without a drain, under load."""
     world.at_v1()
     fleet = world.fleet
     with world.traffic.start(rate=RATE) as load:
         time.sleep(_CALM_S)
         for host in fleet.apps:
             slot = next(iter(fleet.live(host)))
-            fleet.run(host, "systemctl", "restart", f"shop-web@{slot}.service", timeout_s=120)
-            time.sleep(_CALM_S)
+            fleet.run(host, "systemctl", *systemctl, f"shop-web@{slot}.service", timeout_s=120)
+            time.sleep(pause_s)
+        return _end(load)[0]
+
+
+def deploy_only(world: World) -> Figures:
+    """v2 over v1 by the playbook, under the same load; a drained service is stopped with SIGKILL.
+
+    :raises LabError: it did not end whole.
+    """
+    world.at_v1()
+    with world.traffic.start(rate=RATE) as load:
+        time.sleep(_CALM_S)
+        world.project.run("deploy.yml", extra={"slipway_version": "v2", **_DRAINED_DIES}).check()
+        time.sleep(_CALM_S)
         return _end(load)[0]
 
 

@@ -211,8 +211,16 @@ class Traffic:
         return Load(self._fleet, run).wait_sending()
 
     def _token(self) -> str:
-        vault = self._settings.checkout / "inventories" / "lab" / "group_vars" / "all" / "vault.yml"
-        found = re.search(r"^vault_api_token: *(\S+)$", vault.read_text(encoding="utf-8"), re.MULTILINE)
-        if found is None:
-            raise LabError(f"{vault} has no vault_api_token")
-        return found[1]
+        return vault_value(self._settings, "vault_api_token")
+
+
+def vault_value(settings: Settings, name: str) -> str:
+    """A value of the lab's inventory that stands for a secret.
+
+    :raises LabError: there is none.
+    """
+    vault = settings.checkout / "inventories" / "lab" / "group_vars" / "all" / "vault.yml"
+    found = re.search(rf"^{name}: *(\S+)$", vault.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise LabError(f"{vault} has no {name}")
+    return found[1]

@@ -293,7 +293,9 @@ def judge(response: Response, request: Request) -> tuple[Failure | None, str]:
     """Say what is wrong with a whole answer, if anything."""
     failure = failures.of_status(response.status, request.wanted)
     if failure is not None:
-        return failure, f"status {response.status}, wanted {request.wanted}"
+        told = response.headers.get("retry-after")
+        later = "" if told is None else f", Retry-After {told}"
+        return failure, f"status {response.status}, wanted {request.wanted}{later}"
     wrong = request.check(response)
     return (Failure.CORRUPT, wrong) if wrong else (None, "")
 
