@@ -191,8 +191,8 @@ Written by `make proof` (`tests/proof/test_maintenance.py`).
 **{verdict}.**
 
 Each window: `ansible-playbook maintenance.yml -i prod -e maintenance=on`, a reload of HAProxy, `-e maintenance=off`,
-under load that is open loop and never retries. Beside the load five clients ask ten times a second each, by connections of
-their own: a visitor, one who sends (POST), a program that accepts JSON, a health check, an operator with the secret.
+under load that is open loop and never retries. Beside the load five clients ask ten times a second each, by connections
+of their own: a visitor, one who sends (POST), a program that accepts JSON, a health check, an operator with the secret.
 While the site is open every answer is the site's. While it is closed every answer is 503 with `Retry-After` and the
 page that this client understands, but for the health check and the operator, who get the site all the time.
 

@@ -14,6 +14,8 @@ from .traffic import Figures, Load
 from .world import World
 
 RATE = 120.0
+SOCKETS = 12
+"""WebSockets that are open all the time."""
 MIN_RATE = 100.0
 """What the load must have reached for its zeros to count."""
 _CALM_S = 5.0
@@ -51,6 +53,7 @@ def shortfalls(one: Round) -> list[str]:
     figures, hosts = one.figures, list(one.after)
     found = [f"{run.argv[1]} ended with status {run.rc}" for run in (one.forward, one.back) if run.rc != 0]
     found += losses(figures)
+    found += socket_shortfalls(figures, one.old, one.new)
     if one.confirmed < figures.orders.accepted:
         found.append(f"{figures.orders.accepted - one.confirmed} orders were confirmed by no worker")
     if not one.applied:
@@ -62,6 +65,25 @@ def shortfalls(one: Round) -> list[str]:
         if silent:
             found.append(f"{', '.join(silent)} never answered with {release} under load")
     return found
+
+
+def socket_shortfalls(figures: Figures, old: str, new: str) -> list[str]:
+    """What is not as promised with the WebSockets, in words. Pure.
+
+    Each of them is closed once by the deployment and once by the way back, with 1012, and comes back at once to what
+    serves then.
+    """
+    seen = figures.sockets
+    wanted = {
+        "closed": {"1012": 2 * SOCKETS},
+        "opened": {old: 2 * SOCKETS, new: SOCKETS},
+        "open": {old: SOCKETS},
+        "refused": {},
+        "mute": 0,
+    }
+    return [
+        f"WebSockets {name}: {seen[name]}, expected {value}" for name, value in wanted.items() if seen[name] != value
+    ]
 
 
 def losses(figures: Figures) -> list[str]:
@@ -89,7 +111,7 @@ def run_round(world: World) -> Round:
     fleet = world.fleet
     old = world.at_v1()
     known = fleet.migrations()
-    with world.traffic.start(rate=RATE) as load:
+    with world.traffic.start(rate=RATE, sockets=SOCKETS) as load:
         time.sleep(_CALM_S)
         forward = world.project.run("deploy.yml", extra={"slipway_version": "v2", **_DRAINED_DIES})
         between, applied = fleet.releases(), [name for name in fleet.migrations() if name not in known]

@@ -30,7 +30,7 @@ _BEGIN = """
 systemd-run --quiet --collect --unit={unit} --property=RuntimeMaxSec={limit} --property=TimeoutStopSec=90 \\
   --property=StandardOutput=append:{folder}/status --property=StandardError=append:{folder}/status \\
   python3 {program}/load.py run --target http://lb1:80 --host {domain} --secrets {folder}/secrets --run-id {run} \\
-  --rate {rate} --duration {duration} --profile {profile} \\
+  --rate {rate} --duration {duration} --profile {profile} --sockets {sockets} \\
   --out {folder}/summary.json --orders {folder}/orders.jsonl --failures {folder}/failures.jsonl
 """
 
@@ -62,6 +62,12 @@ class Figures:
     def failed_by_kind(self) -> dict[str, dict[str, int]]:
         """Failures by kind of request, then class."""
         found: dict[str, dict[str, int]] = self.document["failed_by_kind"]
+        return found
+
+    @property
+    def sockets(self) -> dict[str, Any]:
+        """What became of the WebSockets (lab/load/README.md)."""
+        found: dict[str, Any] = self.document["sockets"]
         return found
 
     @property
@@ -189,7 +195,7 @@ class Traffic:
         self._fleet = fleet
         self._settings = settings
 
-    def start(self, *, rate: float = 120, duration_s: float = 1500, profile: str = "strict") -> Load:
+    def start(self, *, rate: float = 120, duration_s: float = 1500, profile: str = "strict", sockets: int = 0) -> Load:
         """Start sending, for so long at most; the site must have the load's user (``Fleet.fill``)."""
         run = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         folder = f"{_RUNS}/{run}"
@@ -206,6 +212,7 @@ class Traffic:
             rate=rate,
             duration=duration_s,
             profile=profile,
+            sockets=sockets,
         )
         self._fleet.script(HOST, begin)
         return Load(self._fleet, run).wait_sending()

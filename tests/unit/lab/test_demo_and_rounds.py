@@ -17,6 +17,15 @@ from slipway_lab.traffic import Figures
 HOSTS = ("app1", "app2", "app3")
 
 
+SOCKETS = {
+    "closed": {"1012": 24},
+    "opened": {"old": 24, "new": 12},
+    "open": {"old": 12},
+    "refused": {},
+    "mute": 0,
+}
+
+
 def figures(*, orders: Comparison | None = None, **changed: Any) -> Figures:
     document: dict[str, Any] = {
         "sent": 12_000,
@@ -27,6 +36,7 @@ def figures(*, orders: Comparison | None = None, **changed: Any) -> Figures:
         "failed_by_class": {},
         "latency_ms": {"quick": {"p50": 6, "p95": 20.5, "p99": 60, "max": 200}},
         "answers": {release: {f"{host}-blue": 2000 for host in HOSTS} for release in ("old", "new")},
+        "sockets": SOCKETS,
         "generator": {"achieved_rate": 120.0, "kept_up": True, "why_not": ""},
     }
     return Figures({**document, **changed}, orders or Comparison("r", accepted=1800, found=1800, lost=()))
@@ -75,6 +85,12 @@ def test_a_round_without_a_loss_has_no_shortfall() -> None:
         ({"after": {**ROUND.after, "app3": ["new", "old"]}}, "after the way back app3 answers with ['new', 'old']"),
         ({"figures": figures(failed=1, failed_by_kind={"page": {"reset": 1}})}, "1 requests failed"),
         ({"figures": figures(cut=1)}, "1 answers were cut"),
+        (
+            {"figures": figures(sockets={**SOCKETS, "closed": {"1006": 1, "1012": 23}})},
+            "WebSockets closed: {'1006': 1, '1012': 23}, expected {'1012': 24}",
+        ),
+        ({"figures": figures(sockets={**SOCKETS, "opened": {"old": 36}})}, "WebSockets opened: {'old': 36}"),
+        ({"figures": figures(sockets={**SOCKETS, "mute": 2})}, "WebSockets mute: 2, expected 0"),
         ({"figures": figures(orders=Comparison("r", 9, 8, lost=("L-1",)))}, "1 accepted orders are lost"),
         ({"figures": figures(orders=Comparison("r", 9, 9, (), {"L-1": 2}))}, "1 orders are doubled"),
         ({"figures": figures(orders=Comparison("r", 0, 0, ()))}, "no order was accepted"),
