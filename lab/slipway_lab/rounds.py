@@ -53,7 +53,7 @@ def shortfalls(one: Round) -> list[str]:
     figures, hosts = one.figures, list(one.after)
     found = [f"{run.argv[1]} ended with status {run.rc}" for run in (one.forward, one.back) if run.rc != 0]
     found += losses(figures)
-    found += socket_shortfalls(figures, one.old, one.new)
+    found += socket_shortfalls(figures, one.old, one.new, one.old)
     if one.confirmed < figures.orders.accepted:
         found.append(f"{figures.orders.accepted - one.confirmed} orders were confirmed by no worker")
     if not one.applied:
@@ -67,17 +67,18 @@ def shortfalls(one: Round) -> list[str]:
     return found
 
 
-def socket_shortfalls(figures: Figures, old: str, new: str) -> list[str]:
+def socket_shortfalls(figures: Figures, *served: str) -> list[str]:
     """What is not as promised with the WebSockets, in words. Pure.
 
-    Each of them is closed once by the deployment and once by the way back, with 1012, and comes back at once to what
-    serves then.
+    Each of them is closed once, with 1012, each time that another release follows, and comes back at once to that one.
+
+    :param served: the releases, one after the other.
     """
     seen = figures.sockets
     wanted = {
-        "closed": {"1012": 2 * SOCKETS},
-        "opened": {old: 2 * SOCKETS, new: SOCKETS},
-        "open": {old: SOCKETS},
+        "closed": {"1012": (len(served) - 1) * SOCKETS},
+        "opened": {release: served.count(release) * SOCKETS for release in served},
+        "open": {served[-1]: SOCKETS},
         "refused": {},
         "mute": 0,
     }

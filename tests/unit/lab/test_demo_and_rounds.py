@@ -23,7 +23,13 @@ SOCKETS = {
     "open": {"old": 12},
     "refused": {},
     "mute": 0,
+    "wanted": 12,
+    "longest_gap_ms": 31.5,
 }
+
+
+# A deployment without its way back.
+ONCE = {**SOCKETS, "closed": {"1012": 12}, "opened": {"old": 12, "new": 12}, "open": {"new": 12}}
 
 
 def figures(*, orders: Comparison | None = None, **changed: Any) -> Figures:
@@ -65,7 +71,7 @@ STORY = demo.Story(
     wanted="v2 new",
     applied=("shop.0002_order_channel",),
     deployment=run(),
-    figures=figures(),
+    figures=figures(sockets=ONCE),
     confirmed=1800,
 )
 
@@ -117,6 +123,7 @@ def test_the_demo_keeps_its_promises() -> None:
     [
         ({"figures": None}, "there was no load"),
         ({"figures": figures(failed=2)}, "2 requests failed"),
+        ({"figures": figures(sockets={**ONCE, "closed": {"1006": 12}})}, "WebSockets closed: {'1006': 12}"),
         (
             {"figures": figures(generator={"achieved_rate": 90.0, "kept_up": True, "why_not": ""})},
             "too weak for its zeros to count: 90 requests a second; 100 a second were promised",
@@ -141,6 +148,7 @@ def test_the_demo_shows_hosts_figures_and_times() -> None:
     text = demo.render(STORY)
     assert "app1    v1 old                       v2 new" in text
     assert "requests sent      12000 in 100 s, 120 a second" in text
+    assert "WebSockets         12 open, 12 closed with 1012, back after 31.5 ms at most" in text
     assert "orders accepted    1800; found 1800, lost 0, doubled 0" in text
     assert "six servers                                 12.3" in text
     assert "  Open                                       1.0" in text
