@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import pwd
 import shutil
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +126,8 @@ backend shop
         old = self._process
         assert old is not None
         self.start(arguments=("-sf", str(old.pid)))
-        threading.Thread(target=old.wait).start()
+        # Until it is gone it may be the one that answers.
+        old.wait(15)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is not None:
@@ -158,7 +159,7 @@ class NginxBalancer:
         )
         configuration = self._directory / "nginx.conf"
         configuration.write_text(
-            f"""daemon off; pid {self._directory}/pid; error_log {self._directory}/log;
+            f"""user {pwd.getpwuid(os.geteuid()).pw_name}; daemon off; pid {self._directory}/pid; error_log {self._directory}/log;
 events {{}}
 http {{
   access_log off; {paths}
