@@ -159,7 +159,8 @@ class NginxBalancer:
         )
         configuration = self._directory / "nginx.conf"
         configuration.write_text(
-            f"""user {pwd.getpwuid(os.geteuid()).pw_name}; daemon off; pid {self._directory}/pid; error_log {self._directory}/log;
+            f"""user {pwd.getpwuid(os.geteuid()).pw_name};
+daemon off; pid {self._directory}/pid; error_log {self._directory}/log;
 events {{}}
 http {{
   access_log off; {paths}
