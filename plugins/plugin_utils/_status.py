@@ -72,4 +72,5 @@ def _host_lines(host: str, answer: Mapping[str, Any], servers: Mapping[str, list
     yield f"  {host}: live {live['slot']} {live['release']}" if live else f"  {host}: {answer['live_reason']}"
     for slot, state in sorted(answer["slots"].items()):
         traffic = "; ".join(servers.get(f"{host}-{slot}", ["unknown to the balancer"]))
-        yield f"    {slot}: {state['release'] or 'empty'}, {'runs' if state['active'] else 'stopped'}, {traffic}"
+        runs = f"runs {', '.join(state['running'])}" if state["running"] else "stopped"
+        yield f"    {slot}: {state['release'] or 'empty'}, {runs}, {traffic}"

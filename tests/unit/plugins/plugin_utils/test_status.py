@@ -9,10 +9,11 @@ from ansible_collections.slipway.django.plugins.plugin_utils._status import stat
 
 CURRENT = {"version": "v2", "release": "r2", "closed_at": "2026-11-21T16:10:00Z", "id": "d2"}
 DEPLOYMENTS: dict[str, Any] = {"current": CURRENT, "lease": None, "interrupted": None, "history": [], "lost": []}
+# As release_info answers.
 APP1 = {
     "slots": {
-        "green": {"release": "r2", "enabled": True, "active": True, "pid": 9},
-        "blue": {"release": None, "enabled": False, "active": False, "pid": None},
+        "green": {"release": "r2", "enabled": True, "running": ["web", "worker"]},
+        "blue": {"release": None, "enabled": False, "running": []},
     },
     "live": {"slot": "green", "release": "r2"},
     "live_reason": "",
@@ -40,7 +41,7 @@ def test_a_site_at_rest() -> None:
         "shop: v2 (r2) since 2026-11-21T16:10:00Z, d2",
         "  app1: live green r2",
         "    blue: empty, stopped, unknown to the balancer",
-        "    green: r2, runs, lb1 ready UP",
+        "    green: r2, runs web, worker, lb1 ready UP",
     ]
 
 
@@ -49,7 +50,7 @@ def test_a_host_that_is_silent_is_unknown_and_never_well() -> None:
 
 
 def test_a_balancer_that_is_silent_says_nothing_good() -> None:
-    assert told(balancers={"lb1": {"unreachable": True}})[3] == "    green: r2, runs, unknown to the balancer"
+    assert told(balancers={"lb1": {"unreachable": True}})[3] == "    green: r2, runs web, worker, unknown to the balancer"
 
 
 def maintained(closed: bool, **before: Any) -> str:
