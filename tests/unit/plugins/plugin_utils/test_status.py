@@ -50,7 +50,9 @@ def test_a_host_that_is_silent_is_unknown_and_never_well() -> None:
 
 
 def test_a_balancer_that_is_silent_says_nothing_good() -> None:
-    assert told(balancers={"lb1": {"unreachable": True}})[3] == "    green: r2, runs web, worker, unknown to the balancer"
+    lines = told(balancers={"lb1": {"unreachable": True}})
+
+    assert lines[3] == "    green: r2, runs web, worker, unknown to the balancer"
 
 
 def maintained(closed: bool, **before: Any) -> str:
