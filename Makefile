@@ -135,6 +135,10 @@ benchmark-backup: venv system-packages ## CPU seconds of a backup against pg_dum
 benchmark-migrations: venv system-packages ## CPU seconds of judging migrations against manage.py and a linter
 	benchmarks/migrations/run --write benchmarks/migrations/results.md
 
+.PHONY: benchmark-zero-loss
+benchmark-zero-loss: venv system-packages ## requests lost by a deployment and by the runbooks' ways, on servers of the lab
+	tools/with-lab benchmarks/zero_loss/run --write benchmarks/zero_loss/results.md
+
 # --- lab and demo ---------------------------------------------------------------------------------------------------
 
 .PHONY: lab-up lab-down lab-status demo demo-down

@@ -18,7 +18,7 @@ from types import FrameType
 
 from .errors import LabError
 from .project import Run
-from .rounds import MIN_RATE, RATE, losses
+from .rounds import MIN_RATE, RATE, SOCKETS, losses, socket_shortfalls
 from .talk import Talk
 from .traffic import Figures, Load
 from .world import World, open_world
@@ -47,7 +47,8 @@ def broken_promises(story: Story) -> list[str]:
     figures = story.figures
     if figures is None:
         return ["there was no load"]
-    found = losses(figures)
+    old, new = (text.rpartition(" ")[2] for text in (*list(story.before.values())[:1], story.wanted))
+    found = losses(figures) + socket_shortfalls(figures, old, new)
     if not figures.kept_up or figures.rate < MIN_RATE:
         why = figures.why_not or f"{MIN_RATE:g} a second were promised"
         found.append(f"the load was too weak for its zeros to count: {figures.rate:.0f} requests a second; {why}")
@@ -89,9 +90,16 @@ def _figures(story: Story) -> list[str]:
         "latency": f"p50 {p50}, p95 {p95}, p99 {p99}",
         "orders accepted": accepted,
         "orders confirmed": f"{story.confirmed}, by the workers",
+        "WebSockets": _sockets(figures),
         "migrations": ", ".join(story.applied) or "none",
     }
     return [f"{name:<17}  {value}" for name, value in rows.items()]
+
+
+def _sockets(figures: Figures) -> str:
+    seen = figures.sockets
+    closed = ", ".join(f"{count} closed with {code}" for code, count in seen["closed"].items()) or "none closed"
+    return f"{seen['wanted']} open, {closed}, back after {seen['longest_gap_ms']:g} ms at most"
 
 
 class Demo:
@@ -128,7 +136,7 @@ class Demo:
         world, story = self._world, self.story
         story.before = self._releases()
         known = world.fleet.migrations()
-        with world.traffic.start(rate=RATE) as load:
+        with world.traffic.start(rate=RATE, sockets=SOCKETS) as load:
             with self._shown(load):
                 time.sleep(_CALM_S)
                 story.deployment = world.project.run(extra={"slipway_version": "v2"})

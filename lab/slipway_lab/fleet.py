@@ -29,8 +29,9 @@ DOMAIN = "shop.example"
 ROOT = "/srv/shop"
 HEALTH = "/health/ready"
 PORTS = {"blue": 8001, "green": 8002}
-KINDS = ("web", "worker", "beat")
+KINDS = ("web", "asgi", "worker", "beat")
 STATE_FILE = "/var/lib/slipway/haproxy.state"
+SWITCH = f"/var/lib/slipway/maintenance/{SITE}"
 LOAD_PASSWORD = "lab-mark-load-password-51c7"
 """The password of the load generator's user: a known mark, no secret."""
 # Whatever a deployment may write. Python reads it: a process for each of some ten thousand files would take minutes.
@@ -79,7 +80,8 @@ export REDISCLI_AUTH="$(sed -n 's/^requirepass //p' /etc/redis/redis.conf | tail
 if systemctl is-active --quiet redis-server; then redis-cli --no-auth-warning FLUSHALL >/dev/null; fi
 """
 _RESET_BALANCER = """
-rm -f {state_file}
+rm -f {state_file} {switch}/switch.json
+if [ -e {switch}/switch.map ]; then echo maintenance off > {switch}/switch.map; fi
 if systemctl is-active --quiet haproxy; then systemctl restart haproxy; fi
 """
 _MANAGE = """
@@ -231,10 +233,10 @@ class Fleet:
         return self._ask(self._settings.host("lb1").address, 80, timeout_s)
 
     @staticmethod
-    def _ask(address: str, port: int, timeout_s: float) -> Answer | None:
+    def _ask(address: str, port: int, timeout_s: float, path: str = HEALTH) -> Answer | None:
         connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
         try:
-            connection.request("GET", HEALTH, headers={"Host": DOMAIN, "Connection": "close"})
+            connection.request("GET", path, headers={"Host": DOMAIN, "Connection": "close"})
             response = connection.getresponse()
             response.read()
             return Answer(response.status, response.getheader("X-Release", ""))
@@ -242,6 +244,11 @@ class Fleet:
             return None
         finally:
             connection.close()
+
+    def visit(self) -> int:
+        """The status that a visitor gets at the site's first page; 0 when nobody answers."""
+        answer = self._ask(self._settings.host("lb1").address, 80, 5, "/")
+        return 0 if answer is None else answer.status
 
     def answers(self) -> dict[str, dict[str, Answer | None]]:
         """What each slot's port on each application server says."""
@@ -378,7 +385,7 @@ class Fleet:
         script = _RESET_HOST.format(site=SITE, root=ROOT, releases=gone)
         self.each((*self.apps, "lb1", "db1"), lambda host: self.try_run(host, "sh", "-c", script, timeout_s=180))
         self.script("db1", _RESET_DATABASE.format(site=SITE))
-        self.script("lb1", _RESET_BALANCER.format(state_file=STATE_FILE))
+        self.script("lb1", _RESET_BALANCER.format(state_file=STATE_FILE, switch=SWITCH))
 
     def is_provisioned(self) -> bool:
         """Whether `provision` has been here: the balancer runs and the database is there."""

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import losing, process
+from . import closing, losing, process
+from .closing import Closing
 from .fleet import Fleet
 from .losing import Lost
 from .project import controller_environment
@@ -174,6 +175,74 @@ def render_lost_hosts(seen: Circumstances, cases: Sequence[Lost]) -> str:
         hosts=len({one.host for one in cases}),
         moments=", ".join(dict.fromkeys(one.moment.name for one in cases)),
         cases=len(cases),
+        table="\n".join(rows),
+        date=seen.date,
+        commit=seen.commit,
+        versions=", ".join(f"{name} {version}" for name, version in seen.versions.items()),
+        machine=seen.machine,
+        busy=f"{seen.busy:.1f}",
+    )
+
+
+_CLOSED_PAGE = """# Visitors get the site or the maintenance page, and nothing else
+
+Written by `make proof` (`tests/proof/test_maintenance.py`).
+
+**{verdict}.**
+
+Each window: `ansible-playbook maintenance.yml -i prod -e maintenance=on`, a reload of HAProxy, `-e maintenance=off`,
+under load that is open loop and never retries. Beside the load five clients ask ten times a second each, by connections
+of their own: a visitor, one who sends (POST), a program that accepts JSON, a health check, an operator with the secret.
+While the site is open every answer is the site's. While it is closed every answer is 503 with `Retry-After` and the
+page that this client understands, but for the health check and the operator, who get the site all the time.
+
+{table}
+
+`closes`, `opens`: seconds from the time in the deployment's record to the first page that the visitor got, and from the
+last one to the record's time; at most one second is allowed. `on s`, `off s`: the playbook's whole time.
+
+## Circumstances
+
+{date}, commit {commit}. {versions}.
+Machine: {machine}. Load average before the first window: {busy}.
+"""
+
+
+def render_maintenance(seen: Circumstances, windows: Sequence[Closing]) -> str:
+    """The page of the windows. Pure."""
+    broken = [f"window {number}: {what}" for number, one in enumerate(windows, 1) for what in closing.shortfalls(one)]
+    columns = (
+        "window",
+        "closed s",
+        "on s",
+        "off s",
+        "closes",
+        "opens",
+        "pages",
+        "load sent",
+        "per s",
+        "orders",
+        "lost",
+    )
+    rows = ["| " + " | ".join(columns) + " |", "|" + " ---: |" * len(columns)]
+    for number, one in enumerate(windows, 1):
+        first, last = one.edges
+        cells = [
+            number,
+            f"{one.opened_at - one.closed_at:.1f}",
+            f"{one.on.seconds:.1f}",
+            f"{one.off.seconds:.1f}",
+            f"{first:+.2f}",
+            f"{last:+.2f}",
+            one.pages,
+            one.figures.sent,
+            f"{one.figures.rate:.0f}",
+            one.figures.orders.accepted,
+            len(one.figures.orders.lost),
+        ]
+        rows.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    return _CLOSED_PAGE.format(
+        verdict=f"Held in all of {len(windows)} windows" if not broken else "NOT as promised: " + "; ".join(broken),
         table="\n".join(rows),
         date=seen.date,
         commit=seen.commit,

@@ -14,6 +14,8 @@ from .traffic import Figures, Load
 from .world import World
 
 RATE = 120.0
+SOCKETS = 12
+"""WebSockets that are open all the time."""
 MIN_RATE = 100.0
 """What the load must have reached for its zeros to count."""
 _CALM_S = 5.0
@@ -51,6 +53,7 @@ def shortfalls(one: Round) -> list[str]:
     figures, hosts = one.figures, list(one.after)
     found = [f"{run.argv[1]} ended with status {run.rc}" for run in (one.forward, one.back) if run.rc != 0]
     found += losses(figures)
+    found += socket_shortfalls(figures, one.old, one.new, one.old)
     if one.confirmed < figures.orders.accepted:
         found.append(f"{figures.orders.accepted - one.confirmed} orders were confirmed by no worker")
     if not one.applied:
@@ -62,6 +65,26 @@ def shortfalls(one: Round) -> list[str]:
         if silent:
             found.append(f"{', '.join(silent)} never answered with {release} under load")
     return found
+
+
+def socket_shortfalls(figures: Figures, *served: str) -> list[str]:
+    """What is not as promised with the WebSockets, in words. Pure.
+
+    Each of them is closed once, with 1012, each time that another release follows, and comes back at once to that one.
+
+    :param served: the releases, one after the other.
+    """
+    seen = figures.sockets
+    wanted = {
+        "closed": {"1012": (len(served) - 1) * SOCKETS},
+        "opened": {release: served.count(release) * SOCKETS for release in served},
+        "open": {served[-1]: SOCKETS},
+        "refused": {},
+        "mute": 0,
+    }
+    return [
+        f"WebSockets {name}: {seen[name]}, expected {value}" for name, value in wanted.items() if seen[name] != value
+    ]
 
 
 def losses(figures: Figures) -> list[str]:
@@ -89,7 +112,7 @@ def run_round(world: World) -> Round:
     fleet = world.fleet
     old = world.at_v1()
     known = fleet.migrations()
-    with world.traffic.start(rate=RATE) as load:
+    with world.traffic.start(rate=RATE, sockets=SOCKETS) as load:
         time.sleep(_CALM_S)
         forward = world.project.run("deploy.yml", extra={"slipway_version": "v2", **_DRAINED_DIES})
         between, applied = fleet.releases(), [name for name in fleet.migrations() if name not in known]
@@ -113,14 +136,32 @@ def run_conclusive(world: World, tries: int = 3) -> Round:
 
 def restart_without_drain(world: World) -> Figures:
     """The control: the live web service restarted host by host, as without this collection. The load must notice."""
+    return host_by_host(world, "restart")
+
+
+def host_by_host(world: World, *systemctl: str, pause_s: float = _CALM_S) -> Figures:
+    """Do something to the live web service of one host after another, without a drain, under load."""
     world.at_v1()
     fleet = world.fleet
     with world.traffic.start(rate=RATE) as load:
         time.sleep(_CALM_S)
         for host in fleet.apps:
             slot = next(iter(fleet.live(host)))
-            fleet.run(host, "systemctl", "restart", f"shop-web@{slot}.service", timeout_s=120)
-            time.sleep(_CALM_S)
+            fleet.run(host, "systemctl", *systemctl, f"shop-web@{slot}.service", timeout_s=120)
+            time.sleep(pause_s)
+        return _end(load)[0]
+
+
+def deploy_only(world: World) -> Figures:
+    """v2 over v1 by the playbook, under the same load; a drained service is stopped with SIGKILL.
+
+    :raises LabError: it did not end whole.
+    """
+    world.at_v1()
+    with world.traffic.start(rate=RATE) as load:
+        time.sleep(_CALM_S)
+        world.project.run("deploy.yml", extra={"slipway_version": "v2", **_DRAINED_DIES}).check()
+        time.sleep(_CALM_S)
         return _end(load)[0]
 
 

@@ -41,13 +41,13 @@ class Host:
 # Name, last octet, groups of the inventory.
 _HOSTS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("lb1", 10, ("balancer",)),
-    ("app1", 21, ("app", "worker", "beat")),
-    ("app2", 22, ("app", "worker")),
+    ("app1", 21, ("app", "asgi", "worker", "beat")),
+    ("app2", 22, ("app", "asgi", "worker")),
     ("app3", 23, ("app", "worker")),
     ("db1", 30, ("database",)),
     ("load1", 40, ("load",)),
 )
-GROUPS = ("app", "worker", "beat", "balancer", "database", "load")
+GROUPS = ("app", "asgi", "worker", "beat", "balancer", "database", "load")
 
 
 @dataclass(frozen=True)

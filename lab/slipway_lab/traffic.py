@@ -30,7 +30,7 @@ _BEGIN = """
 systemd-run --quiet --collect --unit={unit} --property=RuntimeMaxSec={limit} --property=TimeoutStopSec=90 \\
   --property=StandardOutput=append:{folder}/status --property=StandardError=append:{folder}/status \\
   python3 {program}/load.py run --target http://lb1:80 --host {domain} --secrets {folder}/secrets --run-id {run} \\
-  --rate {rate} --duration {duration} --profile {profile} \\
+  --rate {rate} --duration {duration} --profile {profile} --sockets {sockets} \\
   --out {folder}/summary.json --orders {folder}/orders.jsonl --failures {folder}/failures.jsonl
 """
 
@@ -62,6 +62,12 @@ class Figures:
     def failed_by_kind(self) -> dict[str, dict[str, int]]:
         """Failures by kind of request, then class."""
         found: dict[str, dict[str, int]] = self.document["failed_by_kind"]
+        return found
+
+    @property
+    def sockets(self) -> dict[str, Any]:
+        """What became of the WebSockets (lab/load/README.md)."""
+        found: dict[str, Any] = self.document["sockets"]
         return found
 
     @property
@@ -189,7 +195,7 @@ class Traffic:
         self._fleet = fleet
         self._settings = settings
 
-    def start(self, *, rate: float = 120, duration_s: float = 1500, profile: str = "strict") -> Load:
+    def start(self, *, rate: float = 120, duration_s: float = 1500, profile: str = "strict", sockets: int = 0) -> Load:
         """Start sending, for so long at most; the site must have the load's user (``Fleet.fill``)."""
         run = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         folder = f"{_RUNS}/{run}"
@@ -206,13 +212,22 @@ class Traffic:
             rate=rate,
             duration=duration_s,
             profile=profile,
+            sockets=sockets,
         )
         self._fleet.script(HOST, begin)
         return Load(self._fleet, run).wait_sending()
 
     def _token(self) -> str:
-        vault = self._settings.checkout / "inventories" / "lab" / "group_vars" / "all" / "vault.yml"
-        found = re.search(r"^vault_api_token: *(\S+)$", vault.read_text(encoding="utf-8"), re.MULTILINE)
-        if found is None:
-            raise LabError(f"{vault} has no vault_api_token")
-        return found[1]
+        return vault_value(self._settings, "vault_api_token")
+
+
+def vault_value(settings: Settings, name: str) -> str:
+    """A value of the lab's inventory that stands for a secret.
+
+    :raises LabError: there is none.
+    """
+    vault = settings.checkout / "inventories" / "lab" / "group_vars" / "all" / "vault.yml"
+    found = re.search(rf"^{name}: *(\S+)$", vault.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise LabError(f"{vault} has no {name}")
+    return found[1]

@@ -64,11 +64,11 @@ options:
   kind:
     description:
       - What is opened. V(backup), V(restore) and V(contract) hold the lease while they work on the database,
-        V(configuration) while it brings files back, and O(release) is the one that serves and stays. They are no
-        attempts at a deployment.
+        V(configuration) while it brings files back, V(maintenance) while it opens or closes the site to visitors, and
+        O(release) is the one that serves and stays. They are no attempts at a deployment.
     type: str
     default: deploy
-    choices: [deploy, rollback, backup, restore, configuration, contract]
+    choices: [deploy, rollback, backup, restore, configuration, contract, maintenance]
   version:
     description: The version as a person names it, a tag, a branch or a commit. Needed by O(state=opened).
     type: str
@@ -379,7 +379,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "kind": {
         "type": "str",
         "default": "deploy",
-        "choices": ["deploy", "rollback", "backup", "restore", "configuration", "contract"],
+        "choices": ["deploy", "rollback", "backup", "restore", "configuration", "contract", "maintenance"],
     },
     "version": {"type": "str"},
     "commit": {"type": "str"},

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author: slipway.django contributors (@slipway)
 description:
   - A host has two slots, V(blue) and V(green). Each is a symbolic link to a release, and an instance of the systemd
-    units C(<site>-web@.service), C(<site>-worker@.service) and C(<site>-beat@.service), which the role
-    C(slipway.django.provision) installs.
+    units C(<site>-web@.service), C(<site>-asgi@.service), C(<site>-worker@.service) and C(<site>-beat@.service), which
+    the role C(slipway.django.provision) installs.
   - The slot whose unit is enabled is the live one. The links and the enabled units are the only truth on a host; the
     module keeps nothing of its own.
   - A slot's link is never moved while anything of the slot runs, and the live slot is never touched by a start.
@@ -57,7 +57,7 @@ options:
   kind:
     description: Which of the site's services.
     type: str
-    choices: [web, worker, beat]
+    choices: [web, asgi, worker, beat]
     required: true
   release:
     description: Name of the release. Required for O(state=started) and O(state=live).
@@ -68,7 +68,7 @@ options:
     choices: [blue, green]
   ports:
     description:
-      - TCP port of each slot, as its unit is told. Required for O(kind=web).
+      - TCP port of each slot, as its unit is told. Required for O(kind=web) and O(kind=asgi).
       - The service is ready when its own process listens there. When another one does, the start is refused.
     type: dict
     default: {}
@@ -211,7 +211,7 @@ ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["started", "live", "stopped"], "required": True},
     "site": {"type": "str", "required": True},
     "root": {"type": "path"},
-    "kind": {"type": "str", "choices": ["web", "worker", "beat"], "required": True},
+    "kind": {"type": "str", "choices": ["web", "asgi", "worker", "beat"], "required": True},
     "release": {"type": "str"},
     "slot": {"type": "str", "choices": ["blue", "green"]},
     "ports": {"type": "dict", "default": {}},

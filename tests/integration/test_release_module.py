@@ -682,7 +682,7 @@ def test_slots_and_changes(host: Host, v1: str, v2: str) -> None:
 
     found = ask(host, site="shop", version="v2")
     assert found["live"] == {"slot": "blue", "release": name}
-    assert found["slots"]["blue"] == {"release": name, "enabled": True, "running": ["web", "worker", "beat"]}
+    assert found["slots"]["blue"] == {"release": name, "enabled": True, "running": ["web", "asgi", "worker", "beat"]}
     assert found["slots"]["green"] == {"release": None, "enabled": False, "running": []}
     assert [(entry["name"], entry["version"], entry["complete"]) for entry in found["releases"]] == [(name, "v1", True)]
     assert found["commits"] == [{"id": v2, "subject": "Sell in red"}]
@@ -720,7 +720,7 @@ def systemctl(host: Host, **enabled: str) -> None:
         f"Id=shop-{kind}@{slot}.service\nActiveState={'active' if state == 'enabled' else 'inactive'}\n"
         f"UnitFileState={state}\n"
         for slot, state in enabled.items()
-        for kind in ("web", "worker", "beat")
+        for kind in ("web", "asgi", "worker", "beat")
     ]
     path = host.base / "bin/systemctl"
     path.parent.mkdir(exist_ok=True)

@@ -63,7 +63,7 @@ def shown_units(*, enabled: str = "", running: Sequence[str] = (), starting: str
     :param running: units that are active, as ``web@blue``; ``starting``: one that is about to be.
     """
     states = {**dict.fromkeys(running, "active"), starting: "activating"}
-    names = [f"{kind}@{slot}" for kind in ("web", "worker", "beat") for slot in ("blue", "green")]
+    names = [f"{kind}@{slot}" for kind in ("web", "asgi", "worker", "beat") for slot in ("blue", "green")]
     return "\n".join(
         f"Id=shop-{name}.service\nActiveState={states.get(name, 'inactive')}\n"
         f"UnitFileState={'enabled' if name == f'web@{enabled}' else 'disabled'}\n"

@@ -71,6 +71,7 @@ def add_run(command: argparse.ArgumentParser) -> None:
     add("--idle-limit", type=bounded(0.1, 60), default=5.0, help="seconds a connection is kept idle (%(default)g)")
     add("--timeout", type=bounded(0.1, 120), default=20.0, help="seconds for a request (%(default)g)")
     add("--grace", type=bounded(0, 120), default=20.0, help="seconds for what is under way at the end (%(default)g)")
+    add("--sockets", type=int, default=0, help="WebSockets that are kept open beside the requests (%(default)s)")
     add("--max-in-flight", type=int, default=600, help="requests under way at most (%(default)s)")
     add("--status-every", type=bounded(0.5, 60), default=2.0, help="seconds between status lines (%(default)g)")
 
@@ -162,6 +163,7 @@ def make_options(arguments: argparse.Namespace) -> Options:
         max_in_flight=arguments.max_in_flight,
         status_every=arguments.status_every,
         username=arguments.username,
+        sockets=arguments.sockets,
     )
 
 

@@ -21,6 +21,7 @@ from .orders import prefix
 from .response import Response, ResponseParser
 from .schedule import arrivals
 from .shop import Request
+from .sockets import Sockets
 
 PAGES = ("/", "/orders/", "/customers/")
 
@@ -43,6 +44,7 @@ class Options:
     max_in_flight: int
     status_every: float
     username: str
+    sockets: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Generator:
         self._secrets = secrets
         self._files = files
         self._pool = wire.Pool(options.clients, looks=options.profile == "browser", idle_limit=options.idle_limit)
+        self.sockets = Sockets(options.address, options.host, options.sockets)
         self._static = shop.StaticNames()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sender: asyncio.Task[None] | None = None
@@ -108,6 +111,7 @@ class Generator:
         self._started, self.epoch = time.monotonic(), time.time()
         write_line(self._files.orders, {"run": self.options.run, "started": timestamp(self.epoch)})
         status = asyncio.create_task(self._status_lines())
+        self.sockets.start()
         self._sender = asyncio.create_task(self._send_all())
         try:
             with contextlib.suppress(asyncio.CancelledError):
@@ -116,6 +120,7 @@ class Generator:
             await self._finish()
         finally:
             status.cancel()
+            await self.sockets.stop()
             self._pool.close()
         if self._own_error is not None:
             raise self._own_error
@@ -293,7 +298,9 @@ def judge(response: Response, request: Request) -> tuple[Failure | None, str]:
     """Say what is wrong with a whole answer, if anything."""
     failure = failures.of_status(response.status, request.wanted)
     if failure is not None:
-        return failure, f"status {response.status}, wanted {request.wanted}"
+        told = response.headers.get("retry-after")
+        later = "" if told is None else f", Retry-After {told}"
+        return failure, f"status {response.status}, wanted {request.wanted}{later}"
     wrong = request.check(response)
     return (Failure.CORRUPT, wrong) if wrong else (None, "")
 

@@ -54,6 +54,7 @@ def summarise(generator: Generator, *, elapsed: float, cpu_seconds: float, stopp
             "cpu_s": round(cpu_seconds, 2),
             "cpu_percent_of_one_core": round(100 * cpu_seconds / elapsed, 1) if elapsed else None,
         },
+        "sockets": generator.sockets.document(),
         "timeline": figures.timeline(),
     }
 

@@ -21,8 +21,8 @@ from ansible_collections.slipway.django.plugins.module_utils._deployment._times 
 OPEN = "open"
 # Fact of a deployment: the migrations that it was about to apply, kept before the first statement runs.
 PLANNED = "planned_migrations"
-# Kinds that bring a release. A backup, a restore and a contract hold the lease too, and the release that serves stays:
-# they are no attempts, and they end no chain of attempts.
+# Kinds that bring a release. Backup, restore, contract and maintenance hold the lease too, and the release that serves
+# stays: they are no attempts, and they end no chain of attempts.
 _BRINGING = ("deploy", "rollback")
 RESTORE = "restore"
 

@@ -23,6 +23,8 @@ SITE_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 SHARED_VARIABLES = (
     "slipway_address",
     "slipway_allowed_variables",
+    "slipway_asgi_drain_timeout",
+    "slipway_asgi_ports",
     "slipway_batch",
     "slipway_control_host",
     "slipway_database",
@@ -91,6 +93,9 @@ def _group_findings(inventory: Inventory) -> Iterable[str]:
             yield f"group {group} {state}; the inventory has the groups: {others or 'none (was it found at all?)'}"
     if len(inventory.groups.get("beat", ())) > 1:
         yield f"group beat has {len(inventory.groups['beat'])} hosts, exactly one scheduler may run"
+    strays = sorted(set(inventory.groups.get("asgi", ())) - set(inventory.groups.get("app", ())))
+    if strays:
+        yield f"group asgi has {', '.join(strays)}, which group app has not: the ASGI service runs beside a web service"
     hosts = set(inventory.groups.get("all", ()))
     if inventory.control_host not in hosts:
         yield f"slipway_control_host: {inventory.control_host!r} is not a host of the inventory"

@@ -13,7 +13,9 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Inva
 
 SLOTS = ("blue", "green")
 # The services of a site; each runs in one of the slots as <site>-<kind>@<slot>.service.
-KINDS = ("web", "worker", "beat")
+KINDS = ("web", "asgi", "worker", "beat")
+# Those that listen on a port of their slot.
+LISTENING = ("web", "asgi")
 
 _RELEASE_NAME = re.compile(r"[0-9a-f]{12}-[0-9a-f]{8}\Z")
 

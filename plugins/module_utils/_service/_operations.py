@@ -14,7 +14,12 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Doom
 from ansible_collections.slipway.django.plugins.module_utils._files import replace_symlink
 from ansible_collections.slipway.django.plugins.module_utils._polling import Clock, Judgement, Verdict, poll
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
-from ansible_collections.slipway.django.plugins.module_utils._release._layout import KINDS, SLOTS, is_release_name
+from ansible_collections.slipway.django.plugins.module_utils._release._layout import (
+    KINDS,
+    LISTENING,
+    SLOTS,
+    is_release_name,
+)
 from ansible_collections.slipway.django.plugins.module_utils._release._slots import read_links
 from ansible_collections.slipway.django.plugins.module_utils._service._options import Wanted
 from ansible_collections.slipway.django.plugins.module_utils._service._plan import (
@@ -66,7 +71,7 @@ def observe(wanted: Wanted, host: Host) -> Seen:
     units = host.systemd.show([wanted.unit(slot, kind) for slot in SLOTS for kind in KINDS])
     first, second = (_slot(wanted, host, slot, links[slot], units) for slot in SLOTS)
     listeners: dict[str, tuple[Listener, ...]] = {}
-    if wanted.kind == "web" and wanted.state == "started":
+    if wanted.kind in LISTENING and wanted.state == "started":
         listeners = {slot: host.processes.listeners(wanted.ports[slot]) for slot in SLOTS}
     whole = bool(wanted.release) and os.path.isfile(wanted.paths.manifest)
     return Seen((first, second), whole, listeners)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
 from ansible_collections.slipway.django.plugins.module_utils._release._layout import (
+    LISTENING,
     SLOTS,
     Layout,
     ReleasePaths,
@@ -51,7 +52,7 @@ class Wanted:
 
     def port(self, slot: str) -> int | None:
         """The port of a slot; None for a kind that has none."""
-        return self.ports[slot] if self.kind == "web" else None
+        return self.ports[slot] if self.kind in LISTENING else None
 
     @property
     def paths(self) -> ReleasePaths:
@@ -85,7 +86,7 @@ def read_wanted(params: Mapping[str, Any], *, predicting: bool) -> Wanted:
 
 def _read_ports(ports: Mapping[str, Any], kind: str) -> dict[str, int]:
     accepted = "a port from 1 to 65535 for each of " + " and ".join(SLOTS) + ", not the same"
-    if kind != "web" and not ports:
+    if kind not in LISTENING and not ports:
         return {}
     try:
         read = {slot: int(ports[slot]) for slot in SLOTS}

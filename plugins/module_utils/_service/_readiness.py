@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ansible_collections.slipway.django.plugins.module_utils._polling import Judgement, Verdict
+from ansible_collections.slipway.django.plugins.module_utils._release._layout import LISTENING
 from ansible_collections.slipway.django.plugins.module_utils._service._options import Wanted
 from ansible_collections.slipway.django.plugins.module_utils._service._processes import Listener
 from ansible_collections.slipway.django.plugins.module_utils._service._systemd import Unit
 
 # A process that can't import its code ends within the first seconds: it must have outlived them.
-_STEADY_S = {"web": 1.0, "worker": 5.0, "beat": 5.0}
+_STEADY_S = {"web": 1.0, "asgi": 1.0, "worker": 5.0, "beat": 5.0}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def judge(wanted: Wanted, slot: str, moment: Moment) -> Judgement:
     if moment.release is None:
         where = moment.directory or "a directory that can't be seen"
         return Judgement(Verdict.RETRY, f"process {unit.pid} of {unit.name} runs in {where}, outside of every release")
-    if wanted.kind == "web" and not moment.listeners:
+    if wanted.kind in LISTENING and not moment.listeners:
         return Judgement(Verdict.RETRY, f"{unit.name} runs, but port {wanted.port(slot)} is not open")
     steady_s = 0.0 if wanted.ready_command else _STEADY_S[wanted.kind]
     if moment.now_s - unit.active_since_s < steady_s:

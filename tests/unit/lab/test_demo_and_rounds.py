@@ -17,6 +17,21 @@ from slipway_lab.traffic import Figures
 HOSTS = ("app1", "app2", "app3")
 
 
+SOCKETS = {
+    "closed": {"1012": 24},
+    "opened": {"old": 24, "new": 12},
+    "open": {"old": 12},
+    "refused": {},
+    "mute": 0,
+    "wanted": 12,
+    "longest_gap_ms": 31.5,
+}
+
+
+# A deployment without its way back.
+ONCE = {**SOCKETS, "closed": {"1012": 12}, "opened": {"old": 12, "new": 12}, "open": {"new": 12}}
+
+
 def figures(*, orders: Comparison | None = None, **changed: Any) -> Figures:
     document: dict[str, Any] = {
         "sent": 12_000,
@@ -27,6 +42,7 @@ def figures(*, orders: Comparison | None = None, **changed: Any) -> Figures:
         "failed_by_class": {},
         "latency_ms": {"quick": {"p50": 6, "p95": 20.5, "p99": 60, "max": 200}},
         "answers": {release: {f"{host}-blue": 2000 for host in HOSTS} for release in ("old", "new")},
+        "sockets": SOCKETS,
         "generator": {"achieved_rate": 120.0, "kept_up": True, "why_not": ""},
     }
     return Figures({**document, **changed}, orders or Comparison("r", accepted=1800, found=1800, lost=()))
@@ -55,7 +71,7 @@ STORY = demo.Story(
     wanted="v2 new",
     applied=("shop.0002_order_channel",),
     deployment=run(),
-    figures=figures(),
+    figures=figures(sockets=ONCE),
     confirmed=1800,
 )
 
@@ -75,6 +91,12 @@ def test_a_round_without_a_loss_has_no_shortfall() -> None:
         ({"after": {**ROUND.after, "app3": ["new", "old"]}}, "after the way back app3 answers with ['new', 'old']"),
         ({"figures": figures(failed=1, failed_by_kind={"page": {"reset": 1}})}, "1 requests failed"),
         ({"figures": figures(cut=1)}, "1 answers were cut"),
+        (
+            {"figures": figures(sockets={**SOCKETS, "closed": {"1006": 1, "1012": 23}})},
+            "WebSockets closed: {'1006': 1, '1012': 23}, expected {'1012': 24}",
+        ),
+        ({"figures": figures(sockets={**SOCKETS, "opened": {"old": 36}})}, "WebSockets opened: {'old': 36}"),
+        ({"figures": figures(sockets={**SOCKETS, "mute": 2})}, "WebSockets mute: 2, expected 0"),
         ({"figures": figures(orders=Comparison("r", 9, 8, lost=("L-1",)))}, "1 accepted orders are lost"),
         ({"figures": figures(orders=Comparison("r", 9, 9, (), {"L-1": 2}))}, "1 orders are doubled"),
         ({"figures": figures(orders=Comparison("r", 0, 0, ()))}, "no order was accepted"),
@@ -101,6 +123,7 @@ def test_the_demo_keeps_its_promises() -> None:
     [
         ({"figures": None}, "there was no load"),
         ({"figures": figures(failed=2)}, "2 requests failed"),
+        ({"figures": figures(sockets={**ONCE, "closed": {"1006": 12}})}, "WebSockets closed: {'1006': 12}"),
         (
             {"figures": figures(generator={"achieved_rate": 90.0, "kept_up": True, "why_not": ""})},
             "too weak for its zeros to count: 90 requests a second; 100 a second were promised",
@@ -125,6 +148,7 @@ def test_the_demo_shows_hosts_figures_and_times() -> None:
     text = demo.render(STORY)
     assert "app1    v1 old                       v2 new" in text
     assert "requests sent      12000 in 100 s, 120 a second" in text
+    assert "WebSockets         12 open, 12 closed with 1012, back after 31.5 ms at most" in text
     assert "orders accepted    1800; found 1800, lost 0, doubled 0" in text
     assert "six servers                                 12.3" in text
     assert "  Open                                       1.0" in text

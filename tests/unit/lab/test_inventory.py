@@ -26,6 +26,7 @@ def test_the_groups_and_addresses() -> None:
     assert content["hosts"]["app3"] == {"ansible_host": "10.89.77.23"}
     assert {name: sorted(group["hosts"]) for name, group in content["children"].items()} == {
         "app": ["app1", "app2", "app3"],
+        "asgi": ["app1", "app2"],
         "worker": ["app1", "app2", "app3"],
         "beat": ["app1"],
         "balancer": ["lb1"],

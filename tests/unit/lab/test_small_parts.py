@@ -148,8 +148,15 @@ def test_the_status_is_a_table() -> None:
     assert [re.split(r" {2,}", line) for line in text.splitlines()] == [
         ["HOST", "ADDRESS", "CONTAINER", "SYSTEMD", "SINCE", "GROUPS"],
         ["lb1", "10.89.77.10", "absent", "-", "-", "balancer"],
-        ["app1", "10.89.77.21", "running", "degraded: shop-web@blue.service", "2026-11-21T17:55:46", "app,worker,beat"],
-        ["app2", "10.89.77.22", "exited", "-", "-", "app,worker"],
+        [
+            "app1",
+            "10.89.77.21",
+            "running",
+            "degraded: shop-web@blue.service",
+            "2026-11-21T17:55:46",
+            "app,asgi,worker,beat",
+        ],
+        ["app2", "10.89.77.22", "exited", "-", "-", "app,asgi,worker"],
     ]
 
 

@@ -18,6 +18,7 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(next_page="/")),
     path("account/", views.account),
     path("slow/", views.slow),
+    path("live/", views.live),
     path("api/orders", api.place_order),
     path("api/upload", api.upload),
     path("health/live", health.live),

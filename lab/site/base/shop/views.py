@@ -70,6 +70,12 @@ def slow(request: HttpRequest) -> HttpResponse:
     return HttpResponse(f"slept {seconds:g} s\n", content_type="text/plain")
 
 
+@require_safe
+def live(request: HttpRequest) -> HttpResponse:
+    """A page that keeps a WebSocket open and says who answers it."""
+    return render(request, "shop/live.html")
+
+
 def numbered(request: HttpRequest, name: str) -> int:
     """Return a position in a list, 0 when there is none."""
     value = request.GET.get(name, "")

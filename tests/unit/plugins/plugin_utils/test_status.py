@@ -9,19 +9,30 @@ from ansible_collections.slipway.django.plugins.plugin_utils._status import stat
 
 CURRENT = {"version": "v2", "release": "r2", "closed_at": "2026-11-21T16:10:00Z", "id": "d2"}
 DEPLOYMENTS: dict[str, Any] = {"current": CURRENT, "lease": None, "interrupted": None, "history": [], "lost": []}
+# As release_info answers.
 APP1 = {
     "slots": {
-        "green": {"release": "r2", "enabled": True, "active": True, "pid": 9},
-        "blue": {"release": None, "enabled": False, "active": False, "pid": None},
+        "green": {"release": "r2", "enabled": True, "running": ["web", "worker"]},
+        "blue": {"release": None, "enabled": False, "running": []},
     },
     "live": {"slot": "green", "release": "r2"},
     "live_reason": "",
+}
+OPEN: dict[str, Any] = {
+    "before": {"state": "off", "since": None, "owner": "", "reason": "", "window": None},
+    "closed": False,
 }
 LB1 = {"servers": [{"name": "app1-green", "before": {"admin": "ready", "status": "UP"}}]}
 
 
 def told(**change: Any) -> list[str]:
-    status = {"site": "shop", "deployments": DEPLOYMENTS, "hosts": {"app1": APP1}, "balancers": {"lb1": LB1}}
+    status: dict[str, Any] = {
+        "site": "shop",
+        "deployments": DEPLOYMENTS,
+        "hosts": {"app1": APP1},
+        "balancers": {"lb1": LB1},
+    }
+    status["maintenance"] = {"lb1": OPEN}
     return status_lines({**status, **change})
 
 
@@ -30,7 +41,7 @@ def test_a_site_at_rest() -> None:
         "shop: v2 (r2) since 2026-11-21T16:10:00Z, d2",
         "  app1: live green r2",
         "    blue: empty, stopped, unknown to the balancer",
-        "    green: r2, runs, lb1 ready UP",
+        "    green: r2, runs web, worker, lb1 ready UP",
     ]
 
 
@@ -39,7 +50,33 @@ def test_a_host_that_is_silent_is_unknown_and_never_well() -> None:
 
 
 def test_a_balancer_that_is_silent_says_nothing_good() -> None:
-    assert told(balancers={"lb1": {"unreachable": True}})[3] == "    green: r2, runs, unknown to the balancer"
+    lines = told(balancers={"lb1": {"unreachable": True}})
+
+    assert lines[3] == "    green: r2, runs web, worker, unknown to the balancer"
+
+
+def maintained(closed: bool, **before: Any) -> str:
+    return told(maintenance={"lb1": {"before": {**OPEN["before"], **before}, "closed": closed}})[1]
+
+
+def test_maintenance_is_told_as_it_is() -> None:
+    since = {"since": "2026-11-22T22:00:07.125000Z", "owner": "ada", "reason": "a new server"}
+    window = {"from": "2026-11-22T22:00:00.000000Z", "until": "2026-11-22T23:00:00.000000Z"}
+
+    assert maintained(True, state="on", **since) == (
+        "  maintenance: on since 2026-11-22T22:00:07Z on lb1, by ada: a new server"
+    )
+    assert maintained(False, state="announced", window=window) == (
+        "  maintenance: planned from 2026-11-22T22:00Z until 2026-11-22T23:00Z on lb1, by somebody: no reason given"
+    )
+
+
+def test_maintenance_that_visitors_do_not_see_is_never_told_as_on() -> None:
+    assert maintained(False, state="on").startswith("  maintenance: on on lb1, but visitors get the site")
+    assert maintained(True, state="off").startswith("  maintenance: off on lb1, but visitors get the maintenance page")
+    assert told(maintenance={"lb1": {"unreachable": True, "msg": "timed out"}})[1] == (
+        "  maintenance: unknown on lb1: timed out"
+    )
 
 
 def test_what_is_under_way_and_what_was_left_behind() -> None:

@@ -69,12 +69,14 @@ def test_units() -> None:
         "blue": Slot(RELEASE, enabled=True, running=("web", "beat")),
         "green": Slot(OTHER, enabled=False, running=("worker",)),
     }
-    assert runner.argvs[0][-7:] == (
+    assert runner.argvs[0][-9:] == (
         "--",
         "shop-web@blue.service",
+        "shop-asgi@blue.service",
         "shop-worker@blue.service",
         "shop-beat@blue.service",
         "shop-web@green.service",
+        "shop-asgi@green.service",
         "shop-worker@green.service",
         "shop-beat@green.service",
     )
