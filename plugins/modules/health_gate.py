@@ -216,7 +216,7 @@ options:
       value_of:
         description:
           - Where in the JSON of the answer a value stands that is held against O(checks[].equals), O(checks[].min),
-            O(checks[].max) or O(checks[].thresholds). Of a list or an object its length is taken.
+            O(checks[].max) or O(checks[].thresholds). V(.) is all of it. Of a list or an object its length is taken.
         type: str
       address:
         description:

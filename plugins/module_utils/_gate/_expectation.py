@@ -142,8 +142,12 @@ def _key_fault(document: Mapping[str, object], key: str, wanted: object) -> str:
 def value_at(document: object, path: str) -> object:
     """Return what lies at a path such as C(checks.database) or C(results.0.id); a key with dots is found first.
 
+    C(.) is the document itself.
+
     :raises KeyError: nothing lies there.
     """
+    if path == ".":
+        return document
     if isinstance(document, Mapping) and path in document:
         return document[path]
     first, _dot, rest = path.partition(".")
