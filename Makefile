@@ -135,6 +135,10 @@ benchmark-backup: venv system-packages ## CPU seconds of a backup against pg_dum
 benchmark-migrations: venv system-packages ## CPU seconds of judging migrations against manage.py and a linter
 	benchmarks/migrations/run --write benchmarks/migrations/results.md
 
+.PHONY: benchmark-gate
+benchmark-gate: venv ## wall time and CPU seconds of 20 HTTP checks against tasks of uri
+	benchmarks/gate/run --write benchmarks/gate/results.md
+
 # --- lab and demo ---------------------------------------------------------------------------------------------------
 
 .PHONY: lab-up lab-down lab-status demo demo-down
