@@ -139,6 +139,10 @@ benchmark-migrations: venv system-packages ## CPU seconds of judging migrations 
 benchmark-zero-loss: venv system-packages ## requests lost by a deployment and by the runbooks' ways, on servers of the lab
 	tools/with-lab benchmarks/zero_loss/run --write benchmarks/zero_loss/results.md
 
+.PHONY: benchmark-gate
+benchmark-gate: venv ## wall time and CPU seconds of 20 HTTP checks against tasks of uri
+	benchmarks/gate/run --write benchmarks/gate/results.md
+
 # --- lab and demo ---------------------------------------------------------------------------------------------------
 
 .PHONY: lab-up lab-down lab-status demo demo-down

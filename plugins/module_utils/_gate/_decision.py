@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ansible_collections.slipway.django.plugins.module_utils._gate._model import (
+    Action,
     Decision,
     GateVerdict,
     Rule,
@@ -22,13 +23,18 @@ def count(samples: Sequence[Sample], state: State) -> int:
 
 
 def good_in_a_row(samples: Sequence[Sample]) -> int:
-    """Length of the unbroken run of good samples at the end. Everything else breaks it, an error too."""
+    """Length of the unbroken run at the end of samples that let pass. Everything else breaks it, an error too."""
     run = 0
     for sample in reversed(samples):
-        if sample.state is not State.GOOD:
+        if not sample.lets_pass:
             break
         run += 1
     return run
+
+
+def against(samples: Sequence[Sample]) -> list[Sample]:
+    """The bad samples that ask for a rollback."""
+    return [sample for sample in samples if sample.state is State.BAD and sample.action is Action.ROLLBACK]
 
 
 def decide_check(samples: Sequence[Sample], rule: Rule, *, over: bool) -> Decision:
@@ -37,7 +43,11 @@ def decide_check(samples: Sequence[Sample], rule: Rule, *, over: bool) -> Decisi
     :param over: there will be no further sample.
     """
     wrong = sum(sample.release_is_wrong for sample in samples)
-    bad = count(samples, State.BAD)
+    rejecting = against(samples)
+    bad = len(rejecting)
+    doomed = next((sample for sample in rejecting if sample.doomed), None)
+    if doomed is not None:
+        return Decision(GateVerdict.ROLLBACK, True, doomed.code, f"{doomed.text}: waiting can't change it")
     if rule.wrong_release_limit and wrong >= rule.wrong_release_limit:
         return Decision(GateVerdict.ROLLBACK, True, "wrong_release", f"another release answered {_times(wrong)}")
     if rule.failures_allowed is not None and bad > rule.failures_allowed:
@@ -53,10 +63,14 @@ def decide_check(samples: Sequence[Sample], rule: Rule, *, over: bool) -> Decisi
 
 def _decide_at_the_end(samples: Sequence[Sample], rule: Rule) -> Decision:
     wanted = f"wanted {rule.successes} good in a row"
-    bad = count(samples, State.BAD)
+    bad = len(against(samples))
     if bad:
         reason = f"{bad} bad, {wanted} before the deadline"
         return Decision(GateVerdict.ROLLBACK, True, "not_healthy_in_time", reason)
+    to_look_at = [sample for sample in samples if sample.state is State.BAD and not sample.notice]
+    if to_look_at:
+        reason = f"{len(to_look_at)} to be looked at, the last: {to_look_at[-1].text}; {wanted} before the deadline"
+        return Decision(GateVerdict.HOLD, True, "to_be_looked_at", reason)
     if not any(sample.evaluated for sample in samples):
         broken = count(samples, State.ERROR)
         code = "probe_error" if broken else "no_data"

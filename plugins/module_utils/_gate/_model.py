@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -34,6 +35,27 @@ class GateVerdict(Enum):
         return list(GateVerdict).index(self)
 
 
+class Action(Enum):
+    """What a bad sample asks for, the mildest first. ``NOTIFY``: people are told, the gate may pass."""
+
+    NOTIFY = "notify"
+    HOLD = "hold"
+    ROLLBACK = "rollback"
+
+    @property
+    def severity(self) -> int:
+        """Larger is worse."""
+        return list(Action).index(self)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a login gave to the checks after it. Nothing of it is ever shown."""
+
+    cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    authorization: str | None = field(default=None, repr=False)
+
+
 @dataclass(frozen=True)
 class Sample:
     """One look at one check.
@@ -44,6 +66,11 @@ class Sample:
     :param status: of an HTTP answer that arrived whole.
     :param release: the release that said it answered.
     :param release_is_wrong: another release than the expected one answered, whatever else was wrong.
+    :param action: what it asks for when it is bad.
+    :param doomed: waiting can't make it well.
+    :param value: the number that was judged, where there is one.
+    :param numbers: what it was judged by: counts, bounds, the threshold.
+    :param session: what the checks after this one are given.
     """
 
     state: State
@@ -53,11 +80,40 @@ class Sample:
     status: int | None = None
     release: str | None = None
     release_is_wrong: bool = False
+    action: Action = Action.ROLLBACK
+    doomed: bool = False
+    value: float | None = None
+    numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    session: Session = field(default_factory=Session, repr=False)
 
     @property
     def evaluated(self) -> bool:
         """True when the sample says something about the application."""
         return self.state in (State.GOOD, State.BAD)
+
+    @property
+    def notice(self) -> bool:
+        """True when it is bad, and people are only to be told."""
+        return self.state is State.BAD and self.action is Action.NOTIFY
+
+    @property
+    def lets_pass(self) -> bool:
+        """True when it counts for a pass."""
+        return self.state is State.GOOD or self.notice
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a check is told of the time of its look.
+
+    :param age_s: seconds since the release went live, None when nobody said when that was.
+    :param session: what the check before it gave.
+    :param first_value: the number that the first sample of this check bore.
+    """
+
+    age_s: float | None = None
+    session: Session = field(default_factory=Session, repr=False)
+    first_value: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._gate._decision import count
@@ -17,11 +18,31 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._run import C
 # The newest samples are shown one by one, the rest only counted: a gate may run for an hour.
 _RECENT = 10
 # What of a check the deployment log keeps.
-_LOGGED = ("name", "url", "verdict", "code", "reason", "samples", "last_status", "last_fault", "releases", "latency_ms")
+_LOGGED = (
+    "name",
+    "kind",
+    "where",
+    "verdict",
+    "code",
+    "reason",
+    "samples",
+    "last_status",
+    "last_fault",
+    "value",
+    "numbers",
+    "notices",
+    "releases",
+    "latency_ms",
+)
+# From so many answers on the named percentile is more than the largest of them (exact, 95 %).
+_SAMPLES_FOR_P99 = 299
 
 _REMEDIES = {
     "wrong_release": "Look at which release runs behind this address: waiting can't change it",
     "too_many_failures": "Look at the application's log on that host",
+    "service_failed": "Look at the unit's journal on that host",
+    "service_restarted": "Look at the unit's journal on that host",
+    "to_be_looked_at": "Look at what was seen, then let it be or go back by hand",
     "not_healthy_in_time": "Look at the application's log on that host; raise deadline only if it was still starting",
     "probe_error": "Mend what keeps the probe from asking (names, network, open files), then run again",
     "no_data": "Give the gate a longer deadline",
@@ -40,7 +61,8 @@ def conclude(gate: Gate, result: GateResult, vantage: str) -> dict[str, object]:
     :raises GateFailed: its verdict is in ``fail_on``.
     """
     facts = evidence(gate, result, vantage)
-    if result.decision.verdict not in gate.fail_on:
+    # In check mode nothing may be left to ask: that is no verdict on the site.
+    if result.decision.verdict not in gate.fail_on or (gate.left_out and not gate.checks):
         return facts
     failed = [row for row in result.checks if row.decision.verdict is not GateVerdict.PASS]
     worst = max(failed, key=lambda row: row.decision.verdict.severity)
@@ -56,18 +78,18 @@ def conclude(gate: Gate, result: GateResult, vantage: str) -> dict[str, object]:
 def describe(row: CheckResult, gate: Gate) -> str:
     """One check in words: where, what was seen, what was expected."""
     check = row.check
-    where = check.url if check.host in check.url else f"{check.url} with Host {check.host}"
     last = f"last: {_telling(row.samples).text}" if row.samples else "never asked"
+    wanted = check.common.rule.successes
     return (
-        f"Check {check.name} ({where}): {row.decision.verdict.value}, {row.decision.reason}; {last}; "
+        f"Check {check.common.name} ({check.where()}): {row.decision.verdict.value}, {row.decision.reason}; {last}; "
         f"{_counts_in_words(row.samples)}; "
-        f"expected {gate.rule.successes} in a row with {check.expectation.describe()} within {gate.deadline_s:g} s"
+        f"expected {wanted} in a row with {check.expected()} within {gate.deadline_s:g} s"
     )
 
 
 def _telling(samples: Sequence[Sample]) -> Sample:
     """The newest sample that says something: one that the gate's own deadline has cut off hides what was wrong."""
-    return next((sample for sample in reversed(samples) if sample.state is not State.NO_DATA), samples[-1])
+    return next((sample for sample in reversed(samples) if sample.code != "cut_by_deadline"), samples[-1])
 
 
 def _counts_in_words(samples: Sequence[Sample]) -> str:
@@ -79,6 +101,14 @@ def evidence(gate: Gate, result: GateResult, vantage: str) -> dict[str, object]:
     """Return all that a gate saw, JSON types only."""
     decision = result.decision
     checks = [_check_evidence(row) for row in result.checks]
+    log = {
+        "event": "gate.verdict",
+        "verdict": decision.verdict.value,
+        "reason": decision.reason,
+        "vantage": vantage,
+        "age_s": result.age_s,
+        "checks": [{key: check[key] for key in _LOGGED} for check in checks],
+    }
     return {
         "verdict": decision.verdict.value,
         "code": decision.code,
@@ -87,41 +117,40 @@ def evidence(gate: Gate, result: GateResult, vantage: str) -> dict[str, object]:
         "started_at": result.started_at,
         "finished_at": result.finished_at,
         "elapsed_s": round(result.elapsed_s, 3),
+        "age_s": None if result.age_s is None else round(result.age_s, 1),
         "stopped_early": result.stopped_early,
+        "notices": [f"{check['name']}: {notice}" for check in checks for notice in check["notices"]],
+        "left_out": list(gate.left_out),
         "expected": {
             "successes": gate.rule.successes,
             "failures_allowed": gate.rule.failures_allowed,
             "deadline_s": gate.deadline_s,
         },
         "checks": checks,
-        "deployment_log": {
-            "event": "gate.verdict",
-            "verdict": decision.verdict.value,
-            "reason": decision.reason,
-            "vantage": vantage,
-            "checks": [{key: check[key] for key in _LOGGED} for check in checks],
-        },
+        "deployment_log": log,
     }
 
 
-def _check_evidence(row: CheckResult) -> dict[str, object]:
+def _check_evidence(row: CheckResult) -> dict[str, Any]:
     check, samples = row.check, row.samples
     statuses = [sample.status for sample in samples if sample.status is not None]
     faults = [sample for sample in samples if sample.state is not State.GOOD]
     return {
-        "name": check.name,
-        "kind": check.kind,
-        "url": check.url,
-        "host": check.host,
-        "tls_verified": check.tls_verified,
+        "name": check.common.name,
+        "kind": check.common.kind,
+        "where": check.where(),
+        **check.facts(),
         "verdict": row.decision.verdict.value,
         "code": row.decision.code,
         "reason": row.decision.reason,
-        "expected": check.expectation.describe(),
+        "expected": check.expected(),
         "samples": tally(samples),
         "last_status": statuses[-1] if statuses else None,
         "last_fault": {"code": _telling(faults).code, "text": _telling(faults).text} if faults else None,
         "faults": _faults(faults),
+        "value": samples[-1].value if samples else None,
+        "numbers": dict(samples[-1].numbers) if samples else {},
+        "notices": [samples[-1].text] if samples and samples[-1].notice else [],
         "releases": sorted({sample.release for sample in samples if sample.release is not None}),
         "latency_ms": latency([sample.elapsed_s for sample in samples if sample.status is not None]),
         "recent": [_sample_evidence(sample) for sample in samples[-_RECENT:]],
@@ -151,12 +180,13 @@ def _faults(faults: Sequence[Sample]) -> dict[str, int]:
 def latency(elapsed_s: Sequence[float]) -> dict[str, float | int | None]:
     """Percentiles of answered samples by the nearest rank, in milliseconds; None without any."""
     if not elapsed_s:
-        return {"n": 0, "p50": None, "p95": None, "max": None}
+        return {"n": 0, "p50": None, "p95": None, "p99": None, "max": None}
     ordered = sorted(elapsed_s)
     return {
         "n": len(ordered),
         "p50": _milliseconds(_nearest_rank(ordered, 0.50)),
         "p95": _milliseconds(_nearest_rank(ordered, 0.95)),
+        "p99": _milliseconds(_nearest_rank(ordered, 0.99)) if len(ordered) >= _SAMPLES_FOR_P99 else None,
         "max": _milliseconds(ordered[-1]),
     }
 

@@ -14,6 +14,7 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._decision imp
     good_in_a_row,
 )
 from ansible_collections.slipway.django.plugins.module_utils._gate._model import (
+    Action,
     Decision,
     GateVerdict,
     Rule,
@@ -23,15 +24,36 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._model import
 from hypothesis import given
 from hypothesis import strategies as st
 
-LETTERS = {"g": State.GOOD, "b": State.BAD, "n": State.NO_DATA, "e": State.ERROR, "w": State.BAD}
+LETTERS = {
+    "g": State.GOOD,
+    "b": State.BAD,
+    "n": State.NO_DATA,
+    "e": State.ERROR,
+    "w": State.BAD,
+    "h": State.BAD,
+    "t": State.BAD,
+    "d": State.BAD,
+}
+ACTIONS = {"h": Action.HOLD, "t": Action.NOTIFY}
 
 
 def samples(letters: str) -> list[Sample]:
-    """g good, b bad, w bad because another release answered, n no data, e error."""
-    return [Sample(LETTERS[letter], letter, letter, 0.01, release_is_wrong=letter == "w") for letter in letters]
+    """g good, n no data, e error; bad: b, w of another release, h to be looked at, t to be told, d doomed."""
+    return [
+        Sample(
+            LETTERS[letter],
+            letter,
+            letter,
+            0.01,
+            release_is_wrong=letter == "w",
+            action=ACTIONS.get(letter, Action.ROLLBACK),
+            doomed=letter == "d",
+        )
+        for letter in letters
+    ]
 
 
-rows = st.text(alphabet="gbnew", max_size=30)
+rows = st.text(alphabet="gbnewhtd", max_size=30)
 rules = st.builds(
     Rule,
     successes=st.integers(1, 6),
@@ -51,6 +73,18 @@ rules = st.builds(
         ("bbbbb", False, GateVerdict.ROLLBACK, "too_many_failures", "5 bad, allowed 4"),
         ("ww", False, GateVerdict.ROLLBACK, "wrong_release", "another release answered 2 times"),
         ("wggg", False, GateVerdict.PASS, "passed", "3 good in a row"),
+        ("gd", False, GateVerdict.ROLLBACK, "d", "d: waiting can't change it"),
+        ("gtg", False, GateVerdict.PASS, "passed", "3 good in a row"),
+        ("hhhhhhh", False, GateVerdict.HOLD, "waiting", "0 of 3 good in a row so far"),
+        ("hhggg", False, GateVerdict.PASS, "passed", "3 good in a row"),
+        (
+            "ghhg",
+            True,
+            GateVerdict.HOLD,
+            "to_be_looked_at",
+            "2 to be looked at, the last: h; wanted 3 good in a row before the deadline",
+        ),
+        ("ghb", True, GateVerdict.ROLLBACK, "not_healthy_in_time", "1 bad, wanted 3 good in a row before the deadline"),
         ("gg", True, GateVerdict.HOLD, "too_few_samples", "2 good in a row at the deadline, wanted 3 good in a row"),
         ("bgg", True, GateVerdict.ROLLBACK, "not_healthy_in_time", "1 bad, wanted 3 good in a row before the deadline"),
         (
@@ -82,16 +116,17 @@ def test_without_a_word_of_the_application_the_answer_is_hold(row: str, rule: Ru
 @given(row=rows, rule=rules, over=st.booleans())
 def test_a_pass_needs_the_newest_samples_good(row: str, rule: Rule, over: bool) -> None:
     if decide_check(samples(row), rule, over=over).verdict is GateVerdict.PASS:
-        assert row.endswith("g" * rule.successes)
+        assert len(row) >= rule.successes
+        assert set(row[-rule.successes :]) <= set("gt")
 
 
 @given(row=rows, rule=rules, over=st.booleans())
 def test_a_rollback_needs_a_bad_sample(row: str, rule: Rule, over: bool) -> None:
     if decide_check(samples(row), rule, over=over).verdict is GateVerdict.ROLLBACK:
-        assert set(row) & set("bw")
+        assert set(row) & set("bwd")
 
 
-@given(row=rows, place=st.integers(0, 29), rule=rules, over=st.booleans(), worse=st.sampled_from("bne"))
+@given(row=rows, place=st.integers(0, 29), rule=rules, over=st.booleans(), worse=st.sampled_from("bnehd"))
 def test_a_worse_sample_never_gives_a_better_verdict(row: str, place: int, rule: Rule, over: bool, worse: str) -> None:
     if place < len(row) and row[place] == "g":
         before = decide_check(samples(row), rule, over=over)
@@ -114,7 +149,7 @@ def test_at_the_end_all_is_settled(row: str, rule: Rule) -> None:
 
 @given(row=rows)
 def test_the_run_of_good_samples_is_at_the_end(row: str) -> None:
-    assert good_in_a_row(samples(row)) == len(row) - len(row.rstrip("g"))
+    assert good_in_a_row(samples(row)) == len(row) - len(row.rstrip("gt"))
 
 
 def decision(verdict: GateVerdict, settled: bool = True) -> Decision:

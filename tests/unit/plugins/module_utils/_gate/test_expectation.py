@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._gate._expectation import Expectation, judge
-from ansible_collections.slipway.django.plugins.module_utils._gate._http import Answer, Failure
+from ansible_collections.slipway.django.plugins.module_utils._gate._http import Answer
 from ansible_collections.slipway.django.plugins.module_utils._gate._model import State
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,21 +91,6 @@ def test_bad(outcome: Answer, expectation: Expectation, code: str, text: str) ->
     sample = judge(outcome, expectation)
     assert (sample.state, sample.code, sample.text) == (State.BAD, code, text)
     assert sample.release_is_wrong == (code == "wrong_release")
-
-
-def test_a_failure_of_the_application_is_bad() -> None:
-    sample = judge(Failure("refused", "the connection was refused", False, 0.001), Expectation())
-    assert (sample.state, sample.code, sample.status) == (State.BAD, "refused", None)
-
-
-def test_a_failure_of_the_asking_side_is_an_error() -> None:
-    assert judge(Failure("resolve", "no such name", True, 0.001), Expectation()).state is State.ERROR
-
-
-def test_a_request_that_had_not_its_whole_time_says_nothing() -> None:
-    failure = Failure("timeout", "no whole answer within 0.1 s (while connecting)", False, 0.1)
-    assert judge(failure, Expectation(), cut=True).state is State.NO_DATA
-    assert judge(failure, Expectation()).state is State.BAD
 
 
 def test_what_a_server_sends_is_made_harmless_and_short() -> None:

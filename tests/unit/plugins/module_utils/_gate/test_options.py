@@ -10,26 +10,16 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
+from ansible_collections.slipway.django.plugins.module_utils._gate._checks._http import HttpCheck
 from ansible_collections.slipway.django.plugins.module_utils._gate._model import GateVerdict, Rule
-from ansible_collections.slipway.django.plugins.module_utils._gate._options import read_gate
+from ansible_collections.slipway.django.plugins.module_utils._gate._options import Gate, World, read_gate
+from ansible_collections.slipway.django.plugins.module_utils._gate._spec import check_spec
+from ansible_collections.slipway.django.tests.unit.fakes import FakeClock, FakeRunner
 
-CHECK: dict[str, Any] = {
-    "name": "app1",
-    "kind": "http",
-    "url": "http://app1:8002/health/ready",
-    "host": None,
-    "method": "GET",
-    "status": [200],
-    "release": None,
-    "release_header": "X-Release",
-    "json": {},
-    "text": None,
-    "headers": {},
-    "secret_headers": {},
-    "timeout": 5.0,
-    "ca_path": None,
-    "validate_certs": True,
-}
+WORLD = World(FakeClock(), FakeRunner())
+# What Ansible hands over: each option, those that were not given with their defaults.
+DEFAULTS: dict[str, Any] = {option: given.get("default") for option, given in check_spec().items()}
+CHECK: dict[str, Any] = {**DEFAULTS, "name": "app1", "url": "http://app1:8002/health/ready", "timeout": 5.0}
 GATE: dict[str, Any] = {
     "successes": 3,
     "failures_allowed": None,
@@ -37,6 +27,8 @@ GATE: dict[str, Any] = {
     "interval": 1.0,
     "initial_delay": 0.0,
     "deadline": 60.0,
+    "duration": 0.0,
+    "since": None,
     "fail_on": ["rollback", "hold"],
 }
 
@@ -45,11 +37,21 @@ def params(check: dict[str, Any] | None = None, **gate: Any) -> dict[str, Any]:
     return {**GATE, "checks": [{**CHECK, **(check or {})}], **gate}
 
 
+def read(check: dict[str, Any] | None = None, **gate: Any) -> Gate:
+    return read_gate(params(check, **gate), WORLD)
+
+
+def read_http_check(check: dict[str, Any] | None = None) -> HttpCheck:
+    (found,) = read(check).checks
+    assert isinstance(found, HttpCheck)
+    return found
+
+
 def test_the_defaults_make_a_gate() -> None:
-    gate = read_gate(params())
+    gate = read()
     assert gate.rule == Rule(3, None, 3)
     assert gate.fail_on == {GateVerdict.ROLLBACK, GateVerdict.HOLD}
-    request = gate.checks[0].request
+    request = read_http_check().request
     assert (request.hostname, request.port, request.target) == ("app1", 8002, "/health/ready")
     assert dict(request.headers) == {
         "Host": "app1:8002",
@@ -68,12 +70,12 @@ def test_the_defaults_make_a_gate() -> None:
     ],
 )
 def test_addresses(url: str, port: int, target: str, host: str) -> None:
-    request = read_gate(params({"url": url})).checks[0].request
+    request = read_http_check({"url": url}).request
     assert (request.port, request.target, dict(request.headers)["Host"]) == (port, target, host)
 
 
 def test_with_tls_the_host_is_asked_for_and_verified() -> None:
-    check = read_gate(params({"url": "https://10.0.0.1:8443/", "host": "shop.example.com:8443"})).checks[0]
+    check = read_http_check({"url": "https://10.0.0.1:8443/", "host": "shop.example.com:8443"})
     assert check.request.server_hostname == "shop.example.com"
     assert check.tls_verified is True
     assert check.request.tls is not None
@@ -81,8 +83,8 @@ def test_with_tls_the_host_is_asked_for_and_verified() -> None:
 
 
 def test_without_verification_the_result_says_so() -> None:
-    assert read_gate(params({"url": "https://h/", "validate_certs": False})).checks[0].tls_verified is False
-    assert read_gate(params({"url": "http://h/"})).checks[0].tls_verified is None
+    assert read_http_check({"url": "https://h/", "validate_certs": False}).tls_verified is False
+    assert read_http_check({"url": "http://h/"}).tls_verified is None
 
 
 REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
@@ -123,13 +125,41 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         "deadline: 60.0 is not accepted, expected 290 seconds or more: 30 samples every 10 s after 0 s",
     ),
     ({}, {"deadline": 4.0}, "deadline: 4.0 is not accepted, expected initial_delay and the longest timeout (5 s)"),
+    ({}, {"duration": 61.0}, "duration: 61.0 is not accepted, expected the deadline (60 s) or less"),
+    ({}, {"since": "yesterday"}, "since: 'yesterday' is not accepted, expected a time in UTC such as 2026-"),
+    ({"successes": 0}, {}, "checks[0].successes: 0 is not accepted, expected 1 or more"),
+    ({"failures_allowed": -1}, {}, "checks[0].failures_allowed: -1 is not accepted"),
+    (
+        {"after": "login"},
+        {},
+        "checks[0].after: 'login' is not accepted, expected the name of a check of kind http above",
+    ),
+    ({"csrf": True}, {}, "checks[0].csrf: True is not accepted, expected a check with the option after"),
+    (
+        {"body": {"a": 1}},
+        {},
+        "checks[0].method: 'GET' is not accepted, expected POST, PUT, PATCH or DELETE with a body",
+    ),
+    ({"redirect": "("}, {}, "checks[0].redirect: '(' is not accepted, expected a regular expression"),
+    ({"response_headers": {"a b": "x"}}, {}, "checks[0].response_headers: 'a b' is not accepted"),
+    ({"max_latency": 0.0}, {}, "checks[0].max_latency: 0.0 is not accepted, expected 0.001 seconds or more"),
+    ({"within": 0}, {}, "checks[0].within: 0 is not accepted, expected 1 or more"),
+    ({"value_of": "count"}, {}, "checks[0].value_of: 'count' is not accepted, expected value_of together with equals"),
+    ({"max": 1.0}, {}, "checks[0].value_of: None is not accepted, expected value_of together with equals"),
+    ({"max": float("nan"), "value_of": "n"}, {}, "checks[0].max: nan is not accepted, expected a finite number"),
+    (
+        {"address": "h"},
+        {},
+        "checks[0].address: '…' is not accepted, expected no such option with kind http; it is one of",
+    ),
+    ({"password": "SECRET"}, {}, "checks[0].password: '…' is not accepted, expected no such option with kind http"),
 ]
 
 
 @pytest.mark.parametrize(("check", "gate", "message"), REFUSED)
 def test_refused(check: dict[str, Any], gate: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption) as refusal:
-        read_gate(params(check, **gate))
+        read(check, **gate)
     assert message in refusal.value.message
     assert "Nothing was changed." in refusal.value.message
 
@@ -141,11 +171,13 @@ def test_refused(check: dict[str, Any], gate: dict[str, Any], message: str) -> N
         {"url": "http://SECRET@h/"},
         {"secret_headers": {"Authorization": "SECRET\r\nX: y"}},
         {"secret_headers": {"Authorization": "SECRET€"}},
+        {"password": "SECRET"},
+        {"method": "GET", "secret_body": {"password": "SECRET"}},
     ],
 )
 def test_a_secret_is_not_repeated_in_the_refusal(check: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption) as refusal:
-        read_gate(params(check))
+        read(check)
     assert "SECRET" not in refusal.value.message
     assert "SECRET" not in str(refusal.value.facts)
 
@@ -154,4 +186,4 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "ca.pem"
     empty.write_text("nothing")
     with pytest.raises(InvalidOption, match=r"expected a readable file of PEM certificates"):
-        read_gate(params({"url": "https://h/", "ca_path": str(empty)}))
+        read({"url": "https://h/", "ca_path": str(empty)})

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._gate._model import Decision, GateVerdict, Sample, State
-from ansible_collections.slipway.django.plugins.module_utils._gate._options import Gate, read_gate
+from ansible_collections.slipway.django.plugins.module_utils._gate._options import Gate
 from ansible_collections.slipway.django.plugins.module_utils._gate._report import GateFailed, conclude, latency
 from ansible_collections.slipway.django.plugins.module_utils._gate._run import CheckResult, GateResult
-from ansible_collections.slipway.django.tests.unit.plugins.module_utils._gate.test_options import params
+from ansible_collections.slipway.django.tests.unit.plugins.module_utils._gate.test_options import read
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ REFUSED = Sample(State.BAD, "refused", "the connection was refused", 0.001)
 
 def a_gate(*fail_on: str) -> Gate:
     check = {"host": "shop.example.com", "release": "r2", "secret_headers": {"Authorization": "SECRET"}}
-    return read_gate(params(check, fail_on=list(fail_on)))
+    return read(check, fail_on=list(fail_on))
 
 
 def ended(gate: Gate, decision: Decision, *samples: Sample) -> GateResult:
@@ -76,6 +76,9 @@ def test_the_evidence() -> None:
         "started_at": "2026-11-21T16:05:28Z",
         "finished_at": "2026-11-21T16:06:28Z",
         "elapsed_s": 60.004,
+        "age_s": None,
+        "notices": [],
+        "left_out": [],
         "stopped_early": False,
         "expected": {"successes": 3, "failures_allowed": None, "deadline_s": 60.0},
     }
@@ -88,6 +91,7 @@ def test_the_evidence() -> None:
     assert check == {
         "name": "app1",
         "kind": "http",
+        "where": "http://app1:8002/health/ready with Host shop.example.com",
         "url": "http://app1:8002/health/ready",
         "host": "shop.example.com",
         "tls_verified": None,
@@ -100,7 +104,10 @@ def test_the_evidence() -> None:
         "last_fault": {"code": "status", "text": "status 503 (expected 200)"},
         "faults": {"refused": 1, "status": 2},
         "releases": ["r2"],
-        "latency_ms": {"n": 3, "p50": 12.0, "p95": 12.0, "max": 12.0},
+        "value": None,
+        "numbers": {},
+        "notices": [],
+        "latency_ms": {"n": 3, "p50": 12.0, "p95": 12.0, "p99": None, "max": 12.0},
     }
     assert recent[1] == {"state": "bad", "code": "refused", "status": None, "release": None, "elapsed_ms": 1.0}
 
@@ -134,7 +141,7 @@ def test_a_check_that_was_never_asked_says_so() -> None:
 
 
 def test_no_answer_has_no_latency() -> None:
-    assert latency([]) == {"n": 0, "p50": None, "p95": None, "max": None}
+    assert latency([]) == {"n": 0, "p50": None, "p95": None, "p99": None, "max": None}
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=300))

@@ -5,22 +5,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import astuple, replace
+from datetime import timedelta
 
-from ansible_collections.slipway.django.plugins.module_utils._gate._model import GateVerdict, Rule, Sample, State
-from ansible_collections.slipway.django.plugins.module_utils._gate._options import Gate, HttpCheck, read_gate
+from ansible_collections.slipway.django.plugins.module_utils._gate._checks._check import Check
+from ansible_collections.slipway.django.plugins.module_utils._gate._model import (
+    GateVerdict,
+    Moment,
+    Rule,
+    Sample,
+    State,
+)
+from ansible_collections.slipway.django.plugins.module_utils._gate._options import Gate, read_gate
 from ansible_collections.slipway.django.plugins.module_utils._gate._run import GateResult, run_gate
-from ansible_collections.slipway.django.tests.unit.fakes import FakeClock
+from ansible_collections.slipway.django.tests.unit.fakes import START, FakeClock
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._gate.test_decision import samples
-from ansible_collections.slipway.django.tests.unit.plugins.module_utils._gate.test_options import CHECK, GATE
+from ansible_collections.slipway.django.tests.unit.plugins.module_utils._gate.test_options import CHECK, GATE, WORLD
 from hypothesis import given
 from hypothesis import strategies as st
 
 
-def gate(*names: str, **changes: object) -> Gate:
+def gate(*names: str, rule: Rule | None = None, **changes: object) -> Gate:
+    rules = {} if rule is None else dict(zip(("successes", "failures_allowed", "wrong_release_limit"), astuple(rule)))
     checks = [{**CHECK, "name": name} for name in names or ("app1",)]
-    return replace(read_gate({**GATE, "checks": checks}), **changes)  # type: ignore[arg-type]
+    return replace(read_gate({**GATE, **rules, "checks": checks}, WORLD), **changes)  # type: ignore[arg-type]
 
 
 class Servers:
@@ -30,11 +39,13 @@ class Servers:
         self.clock, self.rows, self.takes_s = clock, rows, takes_s
         self.asked_at: list[float] = []
         self.left_s: list[float] = []
+        self.moments: list[Moment] = []
 
-    def __call__(self, checks: Sequence[HttpCheck], left_s: float) -> list[Sample]:
+    def __call__(self, checks: Sequence[Check], moments: Sequence[Moment], left_s: float) -> list[Sample]:
         turn = len(self.asked_at)
         self.asked_at.append(self.clock.elapsed)
         self.left_s.append(left_s)
+        self.moments.append(moments[0])
         self.clock.advance(min(self.takes_s, left_s))
         assert len(checks) == len(self.rows)
         return samples("".join(row[min(turn, len(row) - 1)] for row in self.rows))
@@ -145,10 +156,32 @@ def test_it_always_ends_in_time_with_a_verdict_of_its_samples(
 def test_a_probe_is_given_the_time_that_is_left() -> None:
     seen: list[float] = []
 
-    def probe(_checks: Sequence[HttpCheck], left_s: float) -> list[Sample]:
+    def probe(_checks: Sequence[Check], _moments: Sequence[Moment], left_s: float) -> list[Sample]:
         seen.append(left_s)
         return samples("b")
 
-    ask: Callable[[Sequence[HttpCheck], float], Sequence[Sample]] = probe
-    run_gate(gate(deadline_s=5.0), ask, FakeClock())
+    run_gate(gate(deadline_s=5.0), probe, FakeClock())
     assert seen == [5.0, 4.0, 3.0, 2.0, 1.0]
+
+
+def test_it_does_not_pass_before_its_duration() -> None:
+    result, servers, clock = run(gate(duration_s=30.0), "g")
+    assert result.decision.verdict is GateVerdict.PASS
+    assert clock.elapsed == 30.0
+    assert len(servers.asked_at) == 31
+
+
+def test_errors_that_come_after_some_minutes_are_seen_within_the_duration() -> None:
+    result, _servers, clock = run(gate(rule=Rule(3, 1, 0), duration_s=50.0), "g" * 20 + "b")
+    assert result.decision.verdict is GateVerdict.ROLLBACK
+    assert clock.elapsed == 21.0
+
+
+def test_checks_are_told_the_age_of_the_release() -> None:
+    result, servers, _clock = run(gate(since=START - timedelta(minutes=5)), "g")
+    assert [moment.age_s for moment in servers.moments] == [300.0, 301.0, 302.0]
+    assert result.age_s == 302.0
+    _result, servers, _clock = run(gate(since=START + timedelta(minutes=5)), "g")
+    assert servers.moments[0].age_s == 0.0, "a clock that runs behind"
+    _result, servers, _clock = run(gate(), "g")
+    assert servers.moments[0].age_s is None
