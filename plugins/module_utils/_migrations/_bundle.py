@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import zipfile
 from types import ModuleType
-from typing import Protocol, cast
 
 from ansible_collections.slipway.django.plugins.module_utils import _errors, _polling, _process
 from ansible_collections.slipway.django.plugins.module_utils._migrations import (
@@ -78,6 +77,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres import (
     _rehearsals,
 )
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _source as _postgres_source
+from ansible_collections.slipway.django.plugins.module_utils._source import source_of
 
 # All that the runner imports of this collection. A test holds the list against the imports.
 MODULES: tuple[ModuleType, ...] = (
@@ -147,10 +147,6 @@ MODULES: tuple[ModuleType, ...] = (
 _START = f"from {_main.__name__} import main\n\nmain()\n"
 
 
-class _Loader(Protocol):
-    def get_source(self, fullname: str) -> str | None: ...
-
-
 def bundle() -> bytes:
     """Return the archive. The sources come from where the modules were loaded, an archive of Ansible's included."""
     memory = io.BytesIO()
@@ -159,17 +155,10 @@ def bundle() -> bytes:
         for package in sorted({each for module in MODULES for each in _packages(module.__name__)}):
             archive.writestr(f"{package}/__init__.py", "")
         for module in MODULES:
-            archive.writestr(f"{module.__name__.replace('.', '/')}.py", _source(module))
+            archive.writestr(f"{module.__name__.replace('.', '/')}.py", source_of(module))
     return memory.getvalue()
 
 
 def _packages(name: str) -> list[str]:
     parts = name.split(".")[:-1]
     return ["/".join(parts[: end + 1]) for end in range(len(parts))]
-
-
-def _source(module: ModuleType) -> str:
-    source = cast(_Loader, module.__loader__).get_source(module.__name__)
-    if source is None:
-        raise RuntimeError(f"no source of {module.__name__}")
-    return source

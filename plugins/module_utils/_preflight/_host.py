@@ -12,38 +12,43 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ansible_collections.slipway.django.plugins.module_utils._errors import Refused
+from ansible_collections.slipway.django.plugins.module_utils._preflight._rows import Row, judged
 
 _MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the checklist."""
+class Space:
+    """What a file system has left for an ordinary user. ``inodes`` is None where it counts none (btrfs)."""
 
-    check: str
-    passed: bool
-    seen: str
-    expected: str
+    free_mib: int
+    inodes: int | None
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the host is held against. Sizes in MiB."""
+    """What the host is held against. Sizes in MiB.
+
+    :param variables: names of environment variables that must be set.
+    :param given: names of those that are set and not empty.
+    """
 
     root: str
     user: str
     free_mib: int
+    free_inodes: int
     directories: Sequence[str]
     units: Sequence[str]
     commands: Sequence[str]
+    variables: Sequence[str] = ()
+    given: Sequence[str] = ()
 
 
 class Host(Protocol):
     """The questions that are asked of a host."""
 
-    def free_mib(self, path: str) -> int | None:
-        """Free space for an ordinary user, None when the path does not exist."""
+    def space(self, path: str) -> Space | None:
+        """What is left for an ordinary user, None when the path does not exist."""
 
     def user_id(self, name: str) -> int | None:
         """Numeric id of the user, None when there is none."""
@@ -61,12 +66,13 @@ class Host(Protocol):
 class SystemHost:
     """This machine."""
 
-    def free_mib(self, path: str) -> int | None:
+    def space(self, path: str) -> Space | None:
         try:
             status = os.statvfs(path)
         except FileNotFoundError:
             return None
-        return status.f_bavail * status.f_frsize // _MIB
+        inodes = status.f_favail if status.f_files else None
+        return Space(status.f_bavail * status.f_frsize // _MIB, inodes)
 
     def user_id(self, name: str) -> int | None:
         try:
@@ -84,39 +90,38 @@ class SystemHost:
         return shutil.which(name) is not None
 
 
-def checklist(host: Host, wanted: Wanted) -> Iterable[Row]:
-    """Yield each row of the checklist, passed or not."""
+def host_rows(host: Host, wanted: Wanted) -> Iterable[Row]:
+    """Yield each row, passed or not."""
     user = host.user_id(wanted.user)
-    yield Row("user", user is not None, "exists" if user is not None else "missing", f"user {wanted.user}")
-    free = host.free_mib(wanted.root)
-    seen = "no such directory" if free is None else f"{free} MiB free"
-    yield Row(
-        "disk", free is not None and free >= wanted.free_mib, seen, f"{wanted.free_mib} MiB free at {wanted.root}"
-    )
+    yield judged("A4", "user", user is not None, "exists" if user is not None else "missing", f"user {wanted.user}")
+    yield from _space_rows(host.space(wanted.root), wanted)
     for path in wanted.directories:
         owner = host.owner_id(path)
         seen = "no such directory" if owner is None else f"owned by user id {owner}"
-        yield Row("directory", owner is not None and owner == user, seen, f"{path} owned by {wanted.user}")
+        yield judged("A4", "directory", owner is not None and owner == user, seen, f"{path} owned by {wanted.user}")
     for unit in wanted.units:
         present = host.has_unit(unit)
-        yield Row("unit", present, "present" if present else "missing", f"systemd unit {unit}")
+        yield judged("A4", "unit", present, "present" if present else "missing", f"systemd unit {unit}")
     for command in wanted.commands:
         present = host.has_command(command)
-        yield Row("command", present, "present" if present else "missing", f"command {command}")
+        yield judged("A4", "command", present, "present" if present else "missing", f"command {command}")
+    yield from variable_rows(wanted.variables, wanted.given)
 
 
-def check_host(host: Host, wanted: Wanted) -> list[Row]:
-    """Return all rows when each has passed.
+def _space_rows(space: Space | None, wanted: Wanted) -> Iterable[Row]:
+    expected = f"{wanted.free_mib} MiB free at {wanted.root}"
+    if space is None:
+        yield judged("A4", "disk", False, "no such directory", expected)
+        return
+    yield judged("A4", "disk", space.free_mib >= wanted.free_mib, f"{space.free_mib} MiB free", expected)
+    enough = space.inodes is None or space.inodes >= wanted.free_inodes
+    seen = "the file system has no limit" if space.inodes is None else f"{space.inodes} free"
+    yield judged("A4", "inodes", enough, seen, f"{wanted.free_inodes} inodes free at {wanted.root}")
 
-    :raises Refused: naming every row that has not.
-    """
-    rows = list(checklist(host, wanted))
-    failed = [row for row in rows if not row.passed]
-    if failed:
-        raise Refused(
-            "; ".join(f"{row.check}: expected {row.expected}, seen: {row.seen}" for row in failed),
-            untouched="Nothing was changed on this host",
-            remedy="Run the provision playbook, or correct the host, and try again",
-            facts={"rows": [vars(row) for row in rows]},
-        )
-    return rows
+
+def variable_rows(variables: Sequence[str], given: Iterable[str]) -> Iterable[Row]:
+    """Judge the variables that must be set: by their names, never by their values."""
+    if variables:
+        missing = sorted(set(variables) - set(given))
+        seen = f"not set or empty: {', '.join(missing)}" if missing else f"all {len(set(variables))} are set"
+        yield judged("A2", "variables", not missing, seen, ", ".join(sorted(set(variables))))

@@ -6,28 +6,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from ansible_collections.slipway.django.plugins.module_utils._errors import Refused
-from ansible_collections.slipway.django.plugins.module_utils._preflight._host import SystemHost, Wanted, check_host
+from ansible_collections.slipway.django.plugins.module_utils._preflight._host import (
+    Space,
+    SystemHost,
+    Wanted,
+    host_rows,
+    variable_rows,
+)
+from ansible_collections.slipway.django.plugins.module_utils._preflight._rows import Mark
 
 WANTED = Wanted(
     root="/srv/shop",
     user="shop",
     free_mib=512,
+    free_inodes=1000,
     directories=["/srv/shop/slots"],
     units=["shop-web@.service"],
     commands=["git"],
 )
+ENOUGH = Space(1000, 5000)
 
 
 @dataclass(frozen=True)
 class FakeHost:
-    free: int | None = 1000
+    free: Space | None = ENOUGH
     user: int | None = 7
     owner: int | None = 7
     unit: bool = True
     command: bool = True
 
-    def free_mib(self, path: str) -> int | None:
+    def space(self, path: str) -> Space | None:
         return self.free
 
     def user_id(self, name: str) -> int | None:
@@ -43,14 +51,22 @@ class FakeHost:
         return self.command
 
 
+def failing(host: FakeHost) -> list[str]:
+    return [row.sentence for row in host_rows(host, WANTED) if row.mark.refuses]
+
+
 def test_a_ready_host_passes_each_row() -> None:
-    assert [row.check for row in check_host(FakeHost(), WANTED)] == ["user", "disk", "directory", "unit", "command"]
+    rows = list(host_rows(FakeHost(), WANTED))
+
+    assert [row.check for row in rows] == ["user", "disk", "inodes", "directory", "unit", "command"]
+    assert {row.mark for row in rows} == {Mark.PASSED}
 
 
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        (FakeHost(free=511), "disk: expected 512 MiB free at /srv/shop, seen: 511 MiB free"),
+        (FakeHost(free=Space(511, None)), "disk: expected 512 MiB free at /srv/shop, seen: 511 MiB free"),
+        (FakeHost(free=Space(9999, 999)), "inodes: expected 1000 inodes free at /srv/shop, seen: 999 free"),
         (FakeHost(free=None), "disk: expected 512 MiB free at /srv/shop, seen: no such directory"),
         (FakeHost(owner=0), "directory: expected /srv/shop/slots owned by shop, seen: owned by user id 0"),
         (FakeHost(owner=None), "directory: expected /srv/shop/slots owned by shop, seen: no such directory"),
@@ -59,20 +75,28 @@ def test_a_ready_host_passes_each_row() -> None:
     ],
 )
 def test_a_row_that_fails_says_what_was_seen(host: FakeHost, expected: str) -> None:
-    with pytest.raises(Refused) as caught:
-        check_host(host, WANTED)
-    assert caught.value.message.startswith(expected + ". Nothing was changed on this host.")
+    assert failing(host) == [expected]
 
 
 def test_all_rows_that_fail_are_named_at_once() -> None:
-    with pytest.raises(Refused) as caught:
-        check_host(FakeHost(user=None, owner=None, free=None, unit=False, command=False), WANTED)
-    assert caught.value.seen.count("expected") == 5
+    assert len(failing(FakeHost(user=None, owner=None, free=None, unit=False, command=False))) == 5
 
 
 def test_a_missing_user_never_matches_a_missing_directory() -> None:
-    with pytest.raises(Refused, match="directory: expected"):
-        check_host(FakeHost(user=None, owner=None), WANTED)
+    assert any(text.startswith("directory: expected") for text in failing(FakeHost(user=None, owner=None)))
+
+
+def test_a_file_system_without_a_limit_of_inodes_passes() -> None:
+    assert failing(FakeHost(free=Space(1000, None))) == []
+
+
+def test_variables_are_judged_by_their_names() -> None:
+    (row,) = variable_rows(["SECRET_KEY", "API_TOKEN"], ["API_TOKEN", "OTHER"])
+
+    assert row.mark is Mark.FAILED
+    assert row.seen == "not set or empty: SECRET_KEY"
+    assert [row.mark for row in variable_rows(["API_TOKEN"], ["API_TOKEN"])] == [Mark.PASSED]
+    assert list(variable_rows([], ["API_TOKEN"])) == []
 
 
 def test_this_machine_answers() -> None:
@@ -80,6 +104,7 @@ def test_this_machine_answers() -> None:
     assert host.user_id("root") == 0
     assert host.user_id("no-such-user-here") is None
     assert host.owner_id("/no/such/directory") is None
-    assert host.free_mib("/no/such/directory") is None
+    assert host.space("/no/such/directory") is None
+    assert host.space("/") is not None
     assert host.has_command("sh")
     assert not host.has_unit("no-such.service")
