@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import http.client
 import http.server
 import os
@@ -38,7 +40,7 @@ def wait_until(what: str, found: object, *, seconds: float = 30) -> None:
 
 
 class Application(http.server.ThreadingHTTPServer):
-    """One web server behind the balancer. ``/held`` answers after ``let_go``; ``/health`` as ``healthy`` says."""
+    """One web server behind the balancer. ``/held`` and ``/socket`` end with ``let_go``; ``/health`` is as ``healthy``."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -72,10 +74,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(200 if self.server.healthy else 503)
             return
         self.server.requests += 1
+        if self.path == "/socket":
+            self._upgrade()
+            return
         if self.path == "/held":
             self.server.let_go.wait(60)
         self._answer(200)
         self.server.last_end = time.monotonic()
+
+    def _upgrade(self) -> None:
+        """Take a WebSocket, as far as a balancer can tell, and hold it until all may go."""
+        # RFC 6455, 4.2.2; HAProxy lets no other answer through.
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101)
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Upgrade", "websocket")
+        self.end_headers()
+        self.server.let_go.wait(60)
+        self.close_connection = True
 
     def _answer(self, status: int) -> None:
         body = str(self.server.port).encode()

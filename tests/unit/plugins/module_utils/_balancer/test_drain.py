@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.django.plugins.module_utils._balancer._drain import Result, Sessions, Tools, run
+from ansible_collections.slipway.django.plugins.module_utils._balancer._drain import Result, Sessions, run
+from ansible_collections.slipway.django.plugins.module_utils._balancer._lock import OneLock
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import (
     Admin,
     BalancerError,
@@ -18,8 +19,9 @@ from ansible_collections.slipway.django.plugins.module_utils._balancer._model im
     Check,
     Process,
 )
-from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import MinHealthy, Request
-from ansible_collections.slipway.django.plugins.module_utils._balancer._state_file import StateFile
+from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import AtDeadline, MinHealthy, Request
+from ansible_collections.slipway.django.plugins.module_utils._balancer._record import Out, Record
+from ansible_collections.slipway.django.plugins.module_utils._balancer._work import Tools
 from ansible_collections.slipway.django.plugins.module_utils._errors import Doomed, Refused, SlipwayError, TimedOut
 from ansible_collections.slipway.django.tests.unit.fakes import FakeClock
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._balancer.fake_balancer import (
@@ -33,18 +35,22 @@ OUT = Request("shop", ("a",), Admin.MAINT, MinHealthy(1, False), timeout_s=10)
 BACK = replace(OUT, wanted=Admin.READY)
 
 
-class Memory(StateFile):
-    """A state file in memory."""
+class Memory(Record):
+    """A record in memory."""
 
     def __init__(self) -> None:
         super().__init__(None)
-        self.saved: list[str] = []
-        self.error: SlipwayError | None = None
+        self.entries: dict[str, Out] = {}
+        self.written = 0
 
-    def write(self, data: bytes) -> None:
-        if self.error:
-            raise self.error
-        self.saved.append(data.decode())
+    def out(self, pool: str) -> dict[str, Out]:
+        return dict(self.entries)
+
+    def put(self, pool: str, entries: Mapping[str, Out | None]) -> None:
+        new = {**self.entries, **entries}
+        new_entries = {name: entry for name, entry in new.items() if entry is not None}
+        self.written += new_entries != self.entries
+        self.entries = new_entries
 
 
 @dataclass
@@ -72,7 +78,7 @@ class Stage:
             self.at(seconds, lambda count=count: self.balancer.change(name, sessions=count))  # type: ignore[misc]
 
     def run(self, request: Request, *, check_mode: bool = False) -> Result:
-        tools = Tools(self.balancer, self.clock, self.memory, nullcontext)
+        tools = Tools(self.balancer, self.clock, self.memory, OneLock(nullcontext))
         return run(request, tools, check_mode=check_mode)
 
 
@@ -92,8 +98,8 @@ def test_drained_then_maintenance() -> None:
     assert result.sessions == Sessions(first=4, last=0, max=6)
     assert result.reason == "a goes from ready to maint; no session left after 1.3 s (4 at first, 6 at most)"
     assert result.after[0].admin is Admin.MAINT
-    assert it.memory.saved[-1].startswith("[('a', 'maint', 'MAINT')")
-    assert len(it.memory.saved) == 2
+    assert it.balancer.saved[-1].startswith("[('a', 'maint', 'MAINT')")
+    assert len(it.balancer.saved) == 2
 
 
 def test_drained_is_left_in_drain() -> None:
@@ -133,13 +139,13 @@ def test_a_session_that_came_at_the_last_moment_is_awaited_in_maintenance() -> N
     it.at(0.3, lambda: None)
     change = it.balancer.set_admin
 
-    def late(pool: str, name: str, admin: Admin) -> None:
-        change(pool, name, admin)
+    def late(name: str, admin: Admin) -> None:
+        change(name, admin)
         if admin is Admin.MAINT:
             it.balancer.change("a", sessions=1)
             it.sessions((1.0, 0))
 
-    it.balancer.set_admin = late  # type: ignore[assignment,method-assign]
+    it.balancer.set_admin = late  # type: ignore[method-assign]
     assert it.run(OUT).waited_s == pytest.approx(1.0)
 
 
@@ -149,7 +155,7 @@ def test_a_second_run_changes_nothing_and_still_waits_for_sessions() -> None:
     result = it.run(OUT)
     assert not result.plan.changed
     assert it.balancer.orders == []
-    assert it.memory.saved == []
+    assert it.balancer.saved == []
     assert result.waited_s >= 0.5
 
 
@@ -176,14 +182,15 @@ def test_at_the_deadline_the_server_is_put_back() -> None:
     with pytest.raises(TimedOut) as caught:
         it.run(OUT)
     assert caught.value.message == (
-        "3 sessions were still open on a after 10 s (3 at first, 3 at most). As it was before: a (ready, UP). "
+        "Still open on a after 10 s: 3 sessions (3 at first, 3 at most). As it was before: a (ready, UP). "
         "In pool shop now serving: a, b, c; not serving: nobody. "
-        "Give more time than the slowest request takes, or say on_timeout: cut to go on without them."
+        "Give more time than the slowest request takes, or say on_timeout: cut to go on without them, or "
+        "on_timeout: wait."
     )
     assert it.balancer.orders == ["a drain", "a ready"]
     assert caught.value.facts["changed"] is False
     assert caught.value.facts["serving"] == ["a", "b", "c"]
-    assert it.memory.saved[-1].startswith("[('a', 'ready', 'UP')")
+    assert it.balancer.saved[-1].startswith("[('a', 'ready', 'UP')")
 
 
 def test_at_the_deadline_one_that_was_in_drain_stays_there() -> None:
@@ -195,15 +202,15 @@ def test_at_the_deadline_one_that_was_in_drain_stays_there() -> None:
 
 def test_at_the_deadline_sessions_are_cut_when_asked_for() -> None:
     it = stage(sessions=3)
-    result = it.run(replace(OUT, cut=True))
+    result = it.run(replace(OUT, at_deadline=AtDeadline.CUT))
     assert it.balancer.orders == ["a drain", "a maint"]
     assert result.cut == 3
-    assert result.reason.endswith("3 sessions were still open after 10.0 s and are left to be cut")
+    assert result.reason.endswith("after 10.0 s still open and left to be cut: 3 sessions")
 
 
 def test_a_put_back_that_fails_is_said() -> None:
     it = stage(sessions=3)
-    it.balancer.refuse = "a ready"
+    it.balancer.no = "a ready"
     with pytest.raises(TimedOut) as caught:
         it.run(OUT)
     assert "The servers could not be put back as they were: HAProxy answered 'a ready' with: No" in caught.value.message
@@ -317,7 +324,7 @@ def test_an_order_without_effect_is_an_error() -> None:
 
 def test_when_the_second_order_fails_the_first_is_taken_back() -> None:
     it = stage()
-    it.balancer.refuse = "b drain"
+    it.balancer.no = "b drain"
     with pytest.raises(SlipwayError) as caught:
         it.run(replace(OUT, servers=("a", "b")))
     assert it.balancer.orders == ["a drain", "a ready"]
@@ -329,7 +336,7 @@ def test_when_the_second_order_fails_the_first_is_taken_back() -> None:
 
 def test_a_state_file_that_can_not_be_written_takes_the_order_back() -> None:
     it = stage()
-    it.memory.error = SlipwayError("The state file s could not be written: No space left")
+    it.balancer.save_error = SlipwayError("The state file s could not be written: No space left")
     with pytest.raises(SlipwayError) as caught:
         it.run(OUT)
     assert it.balancer.orders == ["a drain", "a ready"]
@@ -348,7 +355,7 @@ def test_back_by_drain_and_check_and_ready() -> None:
     assert it.balancer.orders == ["a weight 100", "a drain", "a ready"]
     assert result.after[0].serving
     assert result.reason == "a goes from maint to ready; healthy after 1.5 s"
-    assert it.memory.saved[-1].startswith("[('a', 'ready', 'UP')")
+    assert it.balancer.saved[-1].startswith("[('a', 'ready', 'UP')")
 
 
 @pytest.mark.parametrize("status", ["DRAIN 1/3", "DOWN", "DOWN 1/2"])
@@ -403,7 +410,7 @@ def test_a_balancer_that_trusts_blindly_is_made_to_doubt() -> None:
 def test_a_doubt_that_is_refused_takes_everything_back() -> None:
     it = stage(admin=Admin.MAINT)
     it.balancer.change("a", check=replace(it.balancer.servers["a"].check, trusts_blindly=True))
-    it.balancer.refuse = "a doubted"
+    it.balancer.no = "a doubted"
     with pytest.raises(SlipwayError, match=r"As it was before: a \(maint, MAINT\)"):
         it.run(BACK)
     assert it.balancer.orders == ["a drain", "a maint"]
@@ -414,7 +421,7 @@ def test_one_that_serves_already_is_only_looked_at() -> None:
     result = it.run(BACK)
     assert not result.plan.changed
     assert it.balancer.orders == []
-    assert it.memory.saved == []
+    assert it.balancer.saved == []
 
 
 def test_one_that_is_ready_but_down_is_awaited() -> None:
@@ -430,8 +437,8 @@ def test_the_state_is_saved_once_more_when_it_is_well() -> None:
     it.at(0.1, lambda: it.balancer.change("a", status="UP 2/3"))
     it.at(0.5, lambda: it.balancer.change("a", status="UP"))
     it.run(BACK)
-    assert it.memory.saved[-1].startswith("[('a', 'ready', 'UP')")
-    assert len(it.memory.saved) == 2
+    assert it.balancer.saved[-1].startswith("[('a', 'ready', 'UP')")
+    assert len(it.balancer.saved) == 2
 
 
 @pytest.mark.parametrize("seconds", [0.4, 1.2])
@@ -467,7 +474,7 @@ def test_refusals_are_the_same_in_check_mode(check_mode: bool, tmp_path: Path) -
     with pytest.raises(BalancerError, match="level 'user'"):
         it.run(OUT, check_mode=check_mode)
     it.balancer.level = "admin"
-    tools = Tools(it.balancer, it.clock, StateFile(str(tmp_path / "none" / "state")), nullcontext)
+    tools = Tools(it.balancer, it.clock, Record(str(tmp_path / "none" / "record")), OneLock(nullcontext))
     with pytest.raises(Refused, match="this user may not make files in"):
         run(OUT, tools, check_mode=check_mode)
     assert it.balancer.orders == []
@@ -486,15 +493,15 @@ def test_check_mode_predicts_and_orders_nothing() -> None:
     st.sampled_from(Admin),
     st.sampled_from(Admin),
     st.lists(st.integers(0, 3), max_size=30),
-    st.booleans(),
+    st.sampled_from(AtDeadline),
 )
 def test_whatever_the_sessions_do_a_server_in_maintenance_has_none(
-    admin: Admin, wanted: Admin, counts: list[int], cut: bool
+    admin: Admin, wanted: Admin, counts: list[int], at_deadline: AtDeadline
 ) -> None:
     it = stage(admin=admin)
     script = iter(counts)
     it.balancer.world = lambda: it.balancer.change("a", sessions=next(script, 0))
-    result = it.run(replace(OUT, wanted=wanted, cut=cut))
+    result = it.run(replace(OUT, wanted=wanted, at_deadline=at_deadline))
     assert result.after[0].admin is wanted
     assert result.cut == 0
     if wanted is not Admin.READY:
