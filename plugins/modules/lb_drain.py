@@ -388,7 +388,7 @@ from ansible_collections.slipway.django.plugins.module_utils._balancer._asking i
 from ansible_collections.slipway.django.plugins.module_utils._balancer._drain import Result, run
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import Admin, Server
 from ansible_collections.slipway.django.plugins.module_utils._balancer._options import ARGUMENTS as BALANCER
-from ansible_collections.slipway.django.plugins.module_utils._balancer._options import read_balancer
+from ansible_collections.slipway.django.plugins.module_utils._balancer._options import THROUGH, read_balancer
 from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import AtDeadline, MinHealthy, Request
 from ansible_collections.slipway.django.plugins.module_utils._balancer._share import parse_share
 from ansible_collections.slipway.django.plugins.module_utils._balancer._work import Tools
@@ -405,17 +405,7 @@ ARGUMENTS = {
     "state": {"type": "str", "choices": list(STATES), "required": True},
     "weight": {"type": "str"},
     "owner": {"type": "str", "default": ""},
-    "through": {
-        "type": "dict",
-        "options": {
-            "url": {"type": "str", "required": True},
-            "host": {"type": "str"},
-            "status": {"type": "int", "default": 200},
-            "release": {"type": "str"},
-            "release_header": {"type": "str", "default": "X-Release"},
-            "server_header": {"type": "str", "default": "X-Served-By"},
-        },
-    },
+    "through": THROUGH,
     "timeout": {"type": "float", "default": 60},
     "on_timeout": {"type": "str", "choices": [one.value for one in AtDeadline], "default": "fail"},
     "wait_timeout": {"type": "float", "default": 3600},

@@ -187,7 +187,7 @@ class NginxIncludeDriver:
         servers = []
         for line in lines:
             server = build_server(line, checks[line.name], len(_sockets.to_server(connections, line.address)))
-            held = _held(old) if old and server.admin is not Admin.READY else ""
+            held = old_workers_in_words(old) if old and server.admin is not Admin.READY else ""
             servers.append(replace(server, held=held, mixed=stale))
         return Pool(pool, master, tuple(servers))
 
@@ -216,6 +216,7 @@ class NginxIncludeDriver:
         )
 
 
-def _held(old: Sequence[int]) -> str:
+def old_workers_in_words(old: Sequence[int]) -> str:
+    """What workers from before a reload mean for a server or a pool that is out."""
     pids = ", ".join(str(pid) for pid in old)
     return f"{len(old)} old workers of nginx ({pids}) still have clients and go by the file from before the reload"

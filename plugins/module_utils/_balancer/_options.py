@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,6 +27,12 @@ from ansible_collections.slipway.django.plugins.module_utils._balancer._nginx_in
 from ansible_collections.slipway.django.plugins.module_utils._balancer._readiness import ReadinessDriver
 from ansible_collections.slipway.django.plugins.module_utils._balancer._record import Record
 from ansible_collections.slipway.django.plugins.module_utils._balancer._state_file import StateFile
+from ansible_collections.slipway.django.plugins.module_utils._balancer._switch import Switch
+from ansible_collections.slipway.django.plugins.module_utils._balancer._switches import (
+    FlagSwitch,
+    HaproxySwitch,
+    IncludeSwitch,
+)
 from ansible_collections.slipway.django.plugins.module_utils._directory_lock import directory_lock
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
 from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
@@ -87,6 +94,20 @@ ARGUMENTS: Final[Spec] = {
 }
 
 
+# A request through the balancer, in the modules that send one.
+THROUGH: Final[Spec] = {
+    "type": "dict",
+    "options": {
+        "url": {"type": "str", "required": True},
+        "host": {"type": "str"},
+        "status": {"type": "int", "default": 200},
+        "release": {"type": "str"},
+        "release_header": {"type": "str", "default": "X-Release"},
+        "server_header": {"type": "str", "default": "X-Served-By"},
+    },
+}
+
+
 @dataclass(frozen=True)
 class Balancer:
     """A balancer as the options name it."""
@@ -111,6 +132,28 @@ def read_balancer(params: Mapping[str, Any], clock: Clock, runner: Runner) -> Ba
     record_file = params.get("record_file") or _beside(params)
     directory = _lock_directory(params, record_file)
     return Balancer(_MAKERS[name](params, clock, runner), Record(record_file), _lock(directory, clock))
+
+
+def read_switch(params: Mapping[str, Any], clock: Clock, runner: Runner) -> Switch:
+    """Make what tells the balancer which of two pools is live. ``read_balancer`` has checked the options before.
+
+    :raises InvalidOption: the driver can't, or what it needs for it is missing.
+    """
+    name, driver = params["name"], params["driver"]
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise InvalidOption("name", name, "a name of letters, digits and the characters _ . -")
+    if driver == "nginx_flag":
+        values = params[driver]
+        return FlagSwitch(values["directory"], name, params["sets"], Processes(values["pid_file"]))
+    if driver not in {"haproxy", "nginx_include"}:
+        raise InvalidOption("driver", driver, "one that can switch: haproxy, nginx_flag, nginx_include")
+    if not params["file"]:
+        raise InvalidOption("file", None, f"the file by which driver {driver} knows which pool is live")
+    if driver == "haproxy":
+        return HaproxySwitch([SocketSender(address) for address in params["socket"]], params["file"], name)
+    processes = Processes(params[driver]["pid_file"])
+    reload = Reload(params[driver]["command"], processes, runner, clock)
+    return IncludeSwitch(UpstreamFile(params["file"], reload), name, processes, reload)
 
 
 def _lock(directory: str | None, clock: Clock) -> OneLock:

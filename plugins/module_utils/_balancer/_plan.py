@@ -45,10 +45,10 @@ class AtDeadline(Enum):
 
     # The servers are put back as they were.
     FAIL = "fail"
-    # They are left behind, to be cut when the service behind stops.
-    CUT = "cut"
     # They are waited for, up to a second deadline.
     WAIT = "wait"
+    # They are left behind, to be cut when the service behind stops.
+    CUT = "cut"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ the time which its checks need is given. After it, the connections that the serv
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -119,10 +120,13 @@ class ReadinessDriver:
             # Nobody listens: there is nothing that the balancer could send to.
             return ""
         if health.passed:
-            self._said.pop(name, None)
+            # How old the file is says nothing any more: the endpoint has not heeded it since then.
+            self._said[name] = math.inf
             return f"its health endpoint does not heed {self._flags.path(name)} ({health.text})"
         now = self._clock.monotonic()
         first = self._said.setdefault(name, now - self._age_s(name))
+        if math.isinf(first):
+            first = self._said[name] = now
         if now - first >= self._notice_s:
             return ""
         return f"the balancer may not have noticed yet, {now - first:.1f} of {self._notice_s:g} s have passed"

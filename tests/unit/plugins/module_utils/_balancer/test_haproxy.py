@@ -177,7 +177,7 @@ def test_several_processes_are_refused() -> None:
 
 def test_as_many_sockets_as_processes_are_taken() -> None:
     assert parse_process("Nbproc: 2\nPid: 8\n", 2) == Process(8, 0)
-    with pytest.raises(Refused, match="runs as 2 processes, .* and 3 sockets were named"):
+    with pytest.raises(Refused, match=r"runs as 2 processes, .* and 3 sockets were named"):
         parse_process("Nbproc: 2\nPid: 8\n", 3)
 
 
@@ -206,9 +206,9 @@ def test_a_server_that_one_process_still_sends_requests_to_is_not_out() -> None:
 
 
 def test_a_server_that_one_process_finds_ill_is_ill() -> None:
-    ill = recorded("show_stat").replace("app1-blue,0,0,1", "app1-blue,0,0,1")
-    row = next(line for line in ill.splitlines() if ",app1-blue," in line)
-    ill = ill.replace(row, row.replace(",UP,", ",DOWN,", 1))
+    well = recorded("show_stat")
+    row = next(line for line in well.splitlines() if ",app1-blue," in line)
+    ill = well.replace(row, row.replace(",UP,", ",DOWN,", 1))
     assert driver_of(FakeSocket(), FakeSocket(show_stat=ill)).observe("shop").servers[0].status == "DOWN"
 
 
@@ -230,11 +230,12 @@ def test_processes_of_different_configurations_are_refused() -> None:
 
 
 def test_recorded_sessions_are_named() -> None:
-    socket = FakeSocket(
-        show_sess=recorded("show_sess"),
-        show_sess_0x564b7dd7a150=recorded("show_sess_websocket"),
-        show_sess_0x7faae4039d90=recorded("show_sess_request"),
-    )
+    answers = {
+        "show_sess": recorded("show_sess"),
+        "show_sess_0x564b7dd7a150": recorded("show_sess_websocket"),
+        "show_sess_0x7faae4039d90": recorded("show_sess_request"),
+    }
+    socket = FakeSocket(**answers)
     assert driver_of(socket).running("shop", ["a"]) == (
         Running("a", "WebSocket", "127.0.0.1:54794", 2.0),
         Running("a", "request", "127.0.0.1:54800", 2.0),
