@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import http.client
 import http.server
 import os
@@ -38,7 +40,7 @@ def wait_until(what: str, found: object, *, seconds: float = 30) -> None:
 
 
 class Application(http.server.ThreadingHTTPServer):
-    """One web server behind the balancer. ``/held`` answers after ``let_go``; ``/health`` as ``healthy`` says."""
+    """One web server behind the balancer. ``/held`` and ``/socket`` end with ``let_go``."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -47,7 +49,12 @@ class Application(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.port = port
         self.healthy = True
+        # While this file is there it says that it is not healthy.
+        self.out: Path | None = None
+        # With each answer.
+        self.headers: dict[str, str] = {}
         self.requests = 0
+        self.holding = 0
         self.last_end = 0.0
         self.let_go = threading.Event()
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -69,18 +76,38 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/health":
-            self._answer(200 if self.server.healthy else 503)
+            out = self.server.out is not None and self.server.out.exists()
+            self._answer(200 if self.server.healthy and not out else 503)
             return
         self.server.requests += 1
-        if self.path == "/held":
+        if self.path == "/socket":
+            self._upgrade()
+            return
+        # With a port, only the application of that port holds it.
+        if self.path in {"/held", f"/held/{self.server.port}"}:
+            self.server.holding += 1
             self.server.let_go.wait(60)
         self._answer(200)
         self.server.last_end = time.monotonic()
+
+    def _upgrade(self) -> None:
+        """Take a WebSocket, as far as a balancer can tell, and hold it until all may go."""
+        # RFC 6455, 4.2.2; HAProxy lets no other answer through.
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101)
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Upgrade", "websocket")
+        self.end_headers()
+        self.server.let_go.wait(60)
+        self.close_connection = True
 
     def _answer(self, status: int) -> None:
         body = str(self.server.port).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
@@ -97,6 +124,8 @@ class Haproxy:
     # Lines for the server's line in the configuration.
     options: dict[str, str] = field(default_factory=dict)
     state_file: bool = True
+    # More lines for the pool.
+    lines: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -130,6 +159,7 @@ frontend web
   default_backend shop
 backend shop
   option httpchk GET /health
+  {self.lines}
   default-server check inter 200ms rise 2 fall 3 weight 100
 {servers}
 """
@@ -187,13 +217,18 @@ backend shop
 
     def get(self, path: str = "/", *, timeout: float = 60) -> tuple[int, str]:
         """One request by one connection, never repeated. Returns status and the port that answered."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.front, timeout=timeout)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
+        return get(self.front, path, timeout=timeout)
+
+
+def get(port: int, path: str, *, timeout: float) -> tuple[int, str]:
+    """One request by one connection, never repeated. Returns status and body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager

@@ -7,33 +7,41 @@ Out: ``drain`` → no session and nothing queued, seen several times in a row �
 because clients with a persistence cookie still reach a server under drain; maintenance moves them on.
 Back: ``drain`` → the balancer's own check is content → ``ready`` → exactly UP. Never ``maint`` → ``ready``: HAProxy
 then takes the server for healthy before it has looked.
+A balancer that knows no drain is told maintenance at once, and looks by itself before it sends the first request.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from ansible_collections.slipway.django.plugins.module_utils._balancer._asking import Passage, Through
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import (
     Admin,
-    BalancerUnreachable,
-    Driver,
+    Order,
     Pool,
+    Running,
     Server,
+    Traits,
 )
-from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import Move, Plan, Request, make_plan
-from ansible_collections.slipway.django.plugins.module_utils._balancer._state_file import StateFile
-from ansible_collections.slipway.django.plugins.module_utils._errors import Doomed, SlipwayError, TimedOut
-from ansible_collections.slipway.django.plugins.module_utils._polling import Clock, Judgement, Outcome, Verdict, poll
+from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import (
+    AtDeadline,
+    Move,
+    Plan,
+    Request,
+    make_plan,
+)
+from ansible_collections.slipway.django.plugins.module_utils._balancer._record import Out
+from ansible_collections.slipway.django.plugins.module_utils._balancer._work import AGAIN, Tools, Work
+from ansible_collections.slipway.django.plugins.module_utils._errors import Doomed, Refused, SlipwayError, TimedOut
+from ansible_collections.slipway.django.plugins.module_utils._polling import Judgement, Outcome, Verdict, poll
 
-# A supervised HAProxy is back within a second; the message is better when it can say what the new process does.
-_RESTART_S = 5.0
 # A session whose connection failed is not counted for up to a second, then may try the same server once more
 # (turn-around of HAProxy's backend.c).
 _TURNAROUND_S = 1.2
-_AGAIN = "Run the same task again: it goes on from the state that is there"
+# More names than anybody reads.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,21 @@ class Sessions:
 
 
 @dataclass(frozen=True)
+class Left:
+    """What was still open at the deadline."""
+
+    count: int = 0
+    running: tuple[Running, ...] = ()
+    held: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        words = "; ".join(str(one) for one in self.running[:_NAMED])
+        more = f" and {len(self.running) - _NAMED} more" if len(self.running) > _NAMED else ""
+        named = f" ({words}{more})" if words else ""
+        return "; ".join([f"{self.count} sessions{named}", *self.held])
+
+
+@dataclass(frozen=True)
 class Result:
     """What was done, and how the servers are."""
 
@@ -55,342 +78,280 @@ class Result:
     reason: str
     waited_s: float = 0.0
     sessions: Sessions = Sessions()
+    # What was open at the deadline; None when nothing was.
+    left: Left | None = None
+    # Of these how many were left behind.
     cut: int = 0
+    # Who of the servers was out before, by the record.
+    out_before: tuple[tuple[str, Out], ...] = ()
 
 
-@dataclass(frozen=True)
-class Tools:
-    """What the work needs from outside."""
-
-    driver: Driver
-    clock: Clock
-    state_file: StateFile
-    lock: Callable[[], AbstractContextManager[None]]
-
-
-def run(request: Request, tools: Tools, *, check_mode: bool) -> Result:
+def run(request: Request, tools: Tools, *, check_mode: bool, through: Through | None = None) -> Result:
     """Bring the servers where they are wanted; in check mode say what that would mean.
 
+    :param through: a request through the balancer that each readmitted server must have answered in the end.
     :raises SlipwayError: see the message: what was seen, what is in the pool now, what to do.
     """
     request.validate()
     tools.driver.require_rights()
-    tools.state_file.require_writable()
+    tools.record.require_writable()
     # The lock is held from reading to telling, some milliseconds: two drains can't both see two healthy servers.
     with tools.lock():
         pool = tools.driver.observe(request.pool)
-        plan = make_plan(pool, request)
+        plan = make_plan(pool, request, tools.driver.traits)
+        tools.driver.refuse(pool, [move.order for move in plan.moves])
+        out = tools.record.out(request.pool)
+        _refuse_other_owner(request, out)
+        before = tuple((name, out[name]) for name in plan.names if name in out)
         if check_mode:
             predicted = tuple(move.predicted() for move in plan.moves)
-            return Result(plan, pool.select(plan.names), predicted, plan.reason)
-        work = _Work(request, tools, plan, pool)
-        work.begin()
-    return work.readmit() if request.wanted is Admin.READY else work.take_out()
+            return Result(plan, pool.select(plan.names), predicted, plan.reason, out_before=before)
+        work = Work(request, tools, plan, pool, out)
+        _begin(work, tools.driver.traits)
+    if request.wanted is Admin.READY:
+        return _Readmission(work, before, through).run()
+    return _TakingOut(work, before).run()
 
 
-class _Work:
-    """One run: the plan, what was told so far, and what was seen."""
-
-    def __init__(self, request: Request, tools: Tools, plan: Plan, pool: Pool) -> None:
-        self._request = request
-        self._tools = tools
-        self._driver = tools.driver
-        self._clock = tools.clock
-        self._plan = plan
-        self._start_pool = pool
-        self._started = tools.clock.monotonic()
-        self._counts: list[int] = []
-        self._empty_since = math.inf
-        # The pool as it was seen last: the facts of an error are about how it is now.
-        self._last = pool
-        # What each server was told last, by us or by whoever came before us.
-        self._told = {move.name: move.before.admin for move in plan.moves}
-
-    # --- telling -------------------------------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        """Stop new sessions on all servers of the plan or, on the way back, begin the checks."""
-        moves = [move for move in self._plan.moves if _begins_with_drain(move)]
-        self._tell(moves, Admin.DRAIN, weigh=self._plan.moves)
-
-    def _tell(self, moves: Iterable[Move], admin: Admin, *, weigh: Iterable[Move] = ()) -> None:
-        """Tell, read back, save. An answer without error is no proof."""
-        names = [move.name for move in moves if self._told[move.name] is not admin]
-        weights = [move for move in weigh if move.weight != move.before.weight]
-        if not names and not weights:
-            return
-        with self._undone_on_error():
-            for move in weights:
-                self._driver.set_weight(self._request.pool, move.name, move.weight)
-            for name in names:
-                self._driver.set_admin(self._request.pool, name, admin)
-                self._told[name] = admin
-            self._expect_told(self._driver.observe(self._request.pool))
-            self._save()
-
-    @contextmanager
-    def _undone_on_error(self) -> Iterator[None]:
-        """When an order fails, take back those that came before it."""
-        try:
-            yield
-        except BalancerUnreachable as error:
-            raise self._lost(error) from error
-        except SlipwayError as error:
-            raise SlipwayError(
-                f"{error.seen.rstrip('.')}. {error.untouched}".rstrip(". "),
-                untouched=self._put_back(),
-                remedy=error.remedy,
-                facts={**error.facts, **self._facts()},
-            ) from error
-
-    def _put_back(self) -> str:
-        """Tell every server again what it was told before us. Returns how it is now, in words."""
-        try:
-            for move in self._plan.moves:
-                if move.weight != move.before.weight:
-                    self._driver.set_weight(self._request.pool, move.name, move.before.weight)
-                if self._told[move.name] is not move.before.admin:
-                    self._driver.set_admin(self._request.pool, move.name, move.before.admin)
-                    self._told[move.name] = move.before.admin
-            pool = self._last = self._driver.observe(self._request.pool)
-            self._expect_told(pool)
-        except SlipwayError as error:
-            return f"The servers could not be put back as they were: {error.message} {self._now()}"
-        names = ", ".join(f"{s.name} ({s.admin.value}, {s.status})" for s in pool.select(self._plan.names))
-        return f"As it was before: {names}. {pool.in_and_out()}{self._saved_in_words()}"
-
-    def _save(self) -> None:
-        self._tools.state_file.write(self._driver.saved_state())
-
-    def _saved_in_words(self) -> str:
-        try:
-            self._save()
-        except SlipwayError as error:
-            return f". {error.seen}"
-        return ""
-
-    # --- looking -------------------------------------------------------------------------------------------------
-
-    def _observe(self) -> Pool:
-        try:
-            self._last = self._driver.observe(self._request.pool)
-        except BalancerUnreachable as error:
-            raise self._lost(error) from error
-        return self._last
-
-    def _poll(self, judge: Callable[[Pool], Judgement], *, confirm: int) -> Outcome[Pool]:
-        outcome = poll(
-            self._observe,
-            judge,
-            clock=self._clock,
-            interval_s=self._request.interval_s,
-            timeout_s=max(0.0, self._started + self._request.timeout_s - self._clock.monotonic()),
-            confirm=confirm,
-        )
-        self._refuse_obstacle(outcome.last)
-        return outcome
-
-    def _obstacle(self, pool: Pool) -> str:
-        """What makes it useless to wait on; empty when nothing does."""
-        if pool.process != self._start_pool.process:
-            return (
-                f"HAProxy was restarted or reloaded meanwhile (process {self._start_pool.process.pid} became "
-                f"{pool.process.pid}); sessions that the old process still has can't be seen"
-            )
-        for server in pool.select(self._plan.names):
-            if server.admin is not self._told[server.name]:
-                return (
-                    f"{server.name} is in state {server.admin.value} and was told {self._told[server.name].value}: "
-                    "somebody else changes it"
-                )
-        return ""
-
-    def _too_few(self, pool: Pool) -> bool:
-        return sum(1 for server in pool.servers if server.receiving) < self._plan.required
-
-    def _expect_told(self, pool: Pool) -> None:
-        obstacle = self._obstacle(pool)
-        if obstacle:
-            raise Doomed(obstacle)
-
-    def _refuse_obstacle(self, pool: Pool) -> None:
-        obstacle = self._obstacle(pool)
-        if obstacle:
-            raise Doomed(
-                f"{obstacle}. {pool.in_and_out()}",
-                untouched="Nothing was told to any server since",
-                remedy=_AGAIN,
-                facts=self._facts(),
-            )
-        if self._too_few(pool):
-            raise Doomed(
-                f"Fewer healthy servers than min_healthy asks for ({self._plan.required}) were left in pool "
-                f"{pool.name} while {', '.join(self._plan.names)} drained",
-                untouched=self._put_back(),
-                remedy="Bring the other servers back first",
-                facts=self._facts(),
+def _refuse_other_owner(request: Request, out: dict[str, Out]) -> None:
+    if request.wanted is not Admin.READY or request.force:
+        return
+    for name in request.servers:
+        entry = out.get(name)
+        if entry is not None and entry.owner and entry.owner != request.owner:
+            raise Refused(
+                f"{name} is {entry}",
+                untouched="Nothing was changed",
+                remedy=f"Ask there, then say owner: {entry.owner}, or force: true",
+                facts={"server": name, **entry.as_dict()},
             )
 
-    def _lost(self, error: BalancerUnreachable) -> SlipwayError:
-        """HAProxy went away: wait a little for a supervised one to come back, then say what it does."""
-        return BalancerUnreachable(
-            f"{error.seen}. It answered when this task began",
-            untouched=self._now(),
-            remedy=f"See why HAProxy went away. {_AGAIN}",
-            facts={**error.facts, **self._facts()},
-        )
 
-    def _now(self) -> str:
-        """Who serves now, in words, or what was told last when nothing answers."""
-        outcome = poll(self._look, _judge_look, clock=self._clock, interval_s=0.2, timeout_s=_RESTART_S)
-        if outcome.last is None:
-            told = ", ".join(f"{name}: {admin.value}" for name, admin in self._told.items())
-            return f"What the servers are told now can't be read; told last: {told}"
-        return outcome.last.in_and_out()
-
-    def _look(self) -> Pool | None:
-        try:
-            self._last = self._driver.observe(self._request.pool)
-        except SlipwayError:
-            return None
-        return self._last
-
-    def _facts(self) -> dict[str, object]:
-        """How the pool was seen last, and whether our orders stand, for an error."""
-        changed = any(self._told[move.name] is not move.before.admin for move in self._plan.moves)
-        return {**self._last.facts(), "changed": changed, "told": {k: v.value for k, v in self._told.items()}}
-
-    # --- out -----------------------------------------------------------------------------------------------------
-
-    def take_out(self) -> Result:
-        """Wait until nothing is open on the servers, then leave them where they are wanted."""
-        left = self._wait_until_empty(confirm=self._request.confirm + 1)
-        # The last look before the step that can't be undone without loss: same process, same orders.
-        self._refuse_obstacle(self._observe())
-        self._tell([move for move in self._plan.moves if move.admin is Admin.MAINT], Admin.MAINT)
-        if not left:
-            # A client with a cookie may have come between the last zero and the order: it finishes now.
-            left = self._wait_until_empty(confirm=1)
-        return self._result(left)
-
-    def _wait_until_empty(self, *, confirm: int) -> int:
-        """Return how many sessions were left: 0, or more when they may be cut."""
-        outcome = self._poll(self._judge_empty, confirm=confirm)
-        if not outcome.timed_out:
-            return 0
-        left = self._open(outcome.last)
-        if self._request.cut:
-            return left
-        sessions = self._sessions
-        raise TimedOut(
-            f"{left} sessions were still open on {', '.join(self._plan.names)} after {self._request.timeout_s:g} s "
-            f"({sessions.first} at first, {sessions.max} at most)",
-            untouched=self._put_back(),
-            remedy="Give more time than the slowest request takes, or say on_timeout: cut to go on without them",
-            facts={**self._facts(), "sessions": vars(sessions)},
-        )
-
-    def _judge_empty(self, pool: Pool) -> Judgement:
-        if self._obstacle(pool) or self._too_few(pool):
-            return Judgement(Verdict.DOOMED, "")
-        count = self._open(pool)
-        self._counts.append(count)
-        now = self._clock.monotonic()
-        self._empty_since = math.inf if count else min(self._empty_since, now)
-        dwell = _TURNAROUND_S if self._failures(pool) > self._failures(self._start_pool) else 0.0
-        return Judgement(Verdict.SUCCESS if now - self._empty_since >= dwell else Verdict.RETRY, f"{count} sessions")
-
-    def _open(self, pool: Pool) -> int:
-        return sum(server.open for server in pool.select(self._plan.names))
-
-    def _failures(self, pool: Pool) -> int:
-        return sum(server.failures for server in pool.select(self._plan.names))
-
-    @property
-    def _sessions(self) -> Sessions:
-        counts = self._counts or [0]
-        return Sessions(counts[0], counts[-1], max(counts))
-
-    # --- back ----------------------------------------------------------------------------------------------------
-
-    def readmit(self) -> Result:
-        """Wait for the balancer's check, give traffic, and see that it holds."""
-        drained = [move for move in self._plan.moves if self._told[move.name] is Admin.DRAIN]
-        self._doubt(drained)
-        self._wait_until_well(drained, "DRAIN", confirm=1)
-        self._tell(self._plan.moves, Admin.READY)
-        lasting = 1 + math.ceil(self._request.stable_s / self._request.interval_s)
-        self._wait_until_well(self._plan.moves, "UP", confirm=lasting)
-        self._save_health()
-        return self._result(0)
-
-    def _doubt(self, drained: Iterable[Move]) -> None:
-        # Asked now, since HAProxy says nothing about the checks of a server in maintenance.
-        with self._undone_on_error():
-            for server in self._driver.observe(self._request.pool).select(move.name for move in drained):
-                if server.check.trusts_blindly:
-                    self._driver.forget_health(self._request.pool, server.name)
-
-    def _save_health(self) -> None:
-        # Saved when told ready its health was not known yet, and a fresh process begins with the health it reads.
-        if self._plan.changed:
-            self._save()
-
-    def _wait_until_well(self, moves: Iterable[Move], status: str, *, confirm: int) -> None:
-        names = [move.name for move in moves]
-
-        def judge(pool: Pool) -> Judgement:
-            if self._obstacle(pool):
-                return Judgement(Verdict.DOOMED, "")
-            ill = [server for server in pool.select(names) if not self._well(server, status)]
-            words = ", ".join(f"{server.name} is {server.status} ({server.check.text or 'no check'})" for server in ill)
-            return Judgement(Verdict.RETRY if ill else Verdict.SUCCESS, words)
-
-        outcome = self._poll(judge, confirm=confirm)
-        if outcome.timed_out:
-            checks = {server.name: server.check.text for server in outcome.last.select(self._plan.names)}
-            raise TimedOut(
-                f"After {self._request.timeout_s:g} s {outcome.reason or 'the good state has not lasted'}; "
-                f"expected {status} with a passed check",
-                untouched=self._put_back(),
-                remedy="See why the balancer's health check of that server fails (its address, the application's log)",
-                facts={**self._facts(), "checks": checks},
-            )
-
-    def _well(self, server: Server, status: str) -> bool:
-        if not server.check.configured:
-            return self._request.force
-        return server.status == status and server.check.passed
-
-    # --- the end -------------------------------------------------------------------------------------------------
-
-    def _result(self, cut: int) -> Result:
-        waited_s = self._clock.monotonic() - self._started
-        return Result(
-            plan=self._plan,
-            before=self._start_pool.select(self._plan.names),
-            after=self._observe().select(self._plan.names),
-            reason=f"{self._plan.reason}; {self._waiting_in_words(cut, waited_s)}",
-            waited_s=waited_s,
-            sessions=self._sessions,
-            cut=cut,
-        )
-
-    def _waiting_in_words(self, cut: int, waited_s: float) -> str:
-        if self._request.wanted is Admin.READY:
-            return f"healthy after {waited_s:.1f} s"
-        if cut:
-            return f"{cut} sessions were still open after {waited_s:.1f} s and are left to be cut"
-        return f"no session left after {waited_s:.1f} s ({self._sessions.first} at first, {self._sessions.max} at most)"
+def _begin(work: Work, traits: Traits) -> None:
+    """Stop new sessions on all servers of the plan or, on the way back, begin the checks."""
+    readmission = work.request.wanted is Admin.READY
+    if traits.drains:
+        work.tell([move for move in work.plan.moves if _begins_with_drain(move)], Admin.DRAIN, weigh=True)
+    elif not readmission:
+        work.tell(work.plan.moves, Admin.MAINT)
+    if not readmission:
+        # Somebody else may have taken it out: from now on it is remembered.
+        work.write_record()
 
 
 def _begins_with_drain(move: Move) -> bool:
     if move.admin is Admin.READY:
         return move.before.admin is Admin.MAINT
     if move.admin is Admin.DRAIN:
-        return move.before.admin is not Admin.DRAIN
+        return move.before.admin is not Admin.DRAIN or move.before.mixed
     return move.before.admin is Admin.READY
 
 
-def _judge_look(pool: Pool | None) -> Judgement:
-    return Judgement(Verdict.RETRY if pool is None else Verdict.SUCCESS, "")
+def _result(work: Work, out_before: tuple[tuple[str, Out], ...], words: str) -> Result:
+    return Result(
+        plan=work.plan,
+        before=work.start_pool.select(work.plan.names),
+        after=work.observe().select(work.plan.names),
+        reason=f"{work.plan.reason}; {words}",
+        waited_s=work.clock.monotonic() - work.started,
+        out_before=out_before,
+    )
+
+
+class _TakingOut:
+    """The way out, after its begin."""
+
+    def __init__(self, work: Work, out_before: tuple[tuple[str, Out], ...]) -> None:
+        self._work = work
+        self._out_before = out_before
+        self._counts: list[int] = []
+        self._empty_since = math.inf
+        self._left: Left | None = None
+
+    def run(self) -> Result:
+        """Wait until nothing is open on the servers, then leave them where they are wanted."""
+        work = self._work
+        cut = self._wait_until_empty(confirm=work.request.confirm + 1)
+        # The last look before the step that can't be undone without loss: same process, same orders.
+        work.refuse_obstacle(work.observe())
+        work.tell([move for move in work.plan.moves if move.admin is Admin.MAINT], Admin.MAINT)
+        if not cut:
+            # A client with a cookie may have come between the last zero and the order: it finishes now.
+            cut = self._wait_until_empty(confirm=1)
+        waited_s = work.clock.monotonic() - work.started
+        words = self._in_words(cut, waited_s)
+        result = _result(work, self._out_before, words)
+        return replace(result, sessions=self._sessions, left=self._left, cut=cut)
+
+    def _wait_until_empty(self, *, confirm: int) -> int:
+        """Return how many sessions were left: 0, or more when they may be cut."""
+        request = self._work.request
+        outcome = self._work.poll(self._judge, confirm=confirm, timeout_s=request.timeout_s)
+        if not outcome.timed_out:
+            return 0
+        self._left = self._still_open(outcome.last)
+        if request.at_deadline is AtDeadline.CUT:
+            # Something else than sessions may be what was left: it is cut as well.
+            return max(1, self._left.count)
+        if request.at_deadline is AtDeadline.WAIT:
+            outcome = self._work.poll(self._judge, confirm=confirm, timeout_s=request.wait_timeout_s)
+            if not outcome.timed_out:
+                return 0
+            self._left = self._still_open(outcome.last)
+        raise self._too_late()
+
+    def _too_late(self) -> SlipwayError:
+        request, sessions = self._work.request, self._sessions
+        waits = request.at_deadline is AtDeadline.WAIT
+        assert self._left is not None
+        return TimedOut(
+            f"Still open on {', '.join(self._work.plan.names)} after "
+            f"{request.wait_timeout_s if waits else request.timeout_s:g} s: {self._left} "
+            f"({sessions.first} at first, {sessions.max} at most)",
+            untouched=self._work.put_back(),
+            remedy="Give more time than the slowest request takes, or say on_timeout: cut to go on without them"
+            + ("" if waits else ", or on_timeout: wait"),
+            facts={
+                **self._work.facts(),
+                "sessions": vars(sessions),
+                "running": [one.as_dict() for one in self._left.running],
+            },
+        )
+
+    def _still_open(self, pool: Pool) -> Left:
+        servers = pool.select(self._work.plan.names)
+        held = tuple(f"{server.name}: {server.held}" for server in servers if server.held)
+        try:
+            running = self._work.driver.running(pool.name, self._work.plan.names)
+        except SlipwayError as error:
+            running, held = (), (*held, f"they can't be named: {error.seen}")
+        return Left(self._open(pool), running, held)
+
+    def _judge(self, pool: Pool) -> Judgement:
+        count = self._open(pool)
+        self._counts.append(count)
+        now = self._work.clock.monotonic()
+        quiet = all(server.quiet for server in pool.select(self._work.plan.names))
+        self._empty_since = min(self._empty_since, now) if quiet else math.inf
+        dwell = _TURNAROUND_S if self._failures(pool) > self._failures(self._work.start_pool) else 0.0
+        return Judgement(Verdict.SUCCESS if now - self._empty_since >= dwell else Verdict.RETRY, f"{count} sessions")
+
+    def _open(self, pool: Pool) -> int:
+        return sum(server.open for server in pool.select(self._work.plan.names))
+
+    def _failures(self, pool: Pool) -> int:
+        return sum(server.failures for server in pool.select(self._work.plan.names))
+
+    @property
+    def _sessions(self) -> Sessions:
+        counts = self._counts or [0]
+        return Sessions(counts[0], counts[-1], max(counts))
+
+    def _in_words(self, cut: int, waited_s: float) -> str:
+        if cut:
+            return f"after {waited_s:.1f} s still open and left to be cut: {self._left}"
+        late = f", later than {self._work.request.timeout_s:g} s, when open were: {self._left}" if self._left else ""
+        first, most = self._sessions.first, self._sessions.max
+        return f"no session left after {waited_s:.1f} s ({first} at first, {most} at most){late}"
+
+
+class _Readmission:
+    """The way back, after its begin."""
+
+    def __init__(self, work: Work, out_before: tuple[tuple[str, Out], ...], through: Through | None) -> None:
+        self._work = work
+        self._out_before = out_before
+        self._through = through
+
+    def run(self) -> Result:
+        """Wait for the balancer's check, give traffic, and see that it holds."""
+        work = self._work
+        drained = [move for move in work.plan.moves if work.told[move.name] is Admin.DRAIN]
+        self._doubt(drained)
+        self._wait_until_well(drained, "DRAIN", confirm=1)
+        work.tell(work.plan.moves, Admin.READY, weigh=not work.driver.traits.drains)
+        lasting = 1 + math.ceil(work.request.stable_s / work.interval_s)
+        self._wait_until_well(work.plan.moves, "UP", confirm=lasting)
+        if work.plan.changed:
+            # Saved when told ready its health was not known yet, and a fresh process begins with the health it reads.
+            work.driver.persist()
+        answered = self._wait_until_answered()
+        waited_s = work.clock.monotonic() - work.started
+        return _result(work, self._out_before, f"healthy after {waited_s:.1f} s{answered}")
+
+    def _doubt(self, drained: Iterable[Move]) -> None:
+        # Asked now, since HAProxy says nothing about the checks of a server in maintenance.
+        names = [move.name for move in drained]
+        with self._work.undone_on_error():
+            servers = self._work.driver.observe(self._work.request.pool).select(names)
+            orders = [Order(server.name, doubted=True) for server in servers if server.check.trusts_blindly]
+            if orders:
+                self._work.driver.apply(self._work.request.pool, orders)
+
+    def _wait_until_well(self, moves: Iterable[Move], status: str, *, confirm: int) -> None:
+        names = [move.name for move in moves]
+
+        def judge(pool: Pool) -> Judgement:
+            ill = [server for server in pool.select(names) if not self._well(server, status)]
+            words = ", ".join(f"{server.name} is {server.status} ({server.check.text or 'no check'})" for server in ill)
+            return Judgement(Verdict.RETRY if ill else Verdict.SUCCESS, words)
+
+        work = self._work
+        outcome = work.poll(judge, confirm=confirm, timeout_s=work.request.timeout_s)
+        if outcome.timed_out:
+            checks = {server.name: server.check.text for server in outcome.last.select(work.plan.names)}
+            raise TimedOut(
+                f"After {work.request.timeout_s:g} s {outcome.reason or 'the good state has not lasted'}; "
+                f"expected {status} with a passed check",
+                untouched=work.put_back(),
+                remedy="See why the balancer's health check of that server fails (its address, the application's log)",
+                facts={**work.facts(), "checks": checks},
+            )
+
+    def _well(self, server: Server, status: str) -> bool:
+        if not server.check.configured:
+            return self._work.request.force
+        return server.status == status and server.check.passed
+
+    def _wait_until_answered(self) -> str:
+        """Wait until each server has answered a request through the balancer. Returns that in words."""
+        through, work = self._through, self._work
+        if through is None:
+            return ""
+        names = {name: {name, server.address} for name, server in self._served().items()}
+        answered: set[str] = set()
+
+        def judge(passage: Passage) -> Judgement:
+            by = next((name for name, words in names.items() if passage.by in words), "")
+            if by and passage.wrong:
+                return Judgement(Verdict.DOOMED, f"{by}: {passage.text}")
+            if by and passage.good:
+                answered.add(by)
+            missing = [name for name in names if name not in answered]
+            last = f"the last answer came from {passage.by or 'an unknown server'}: {passage.text}"
+            words = f"no good answer of {', '.join(missing)} has come through {through.url}; {last}"
+            return Judgement(Verdict.RETRY if missing else Verdict.SUCCESS, words)
+
+        outcome = poll(
+            lambda: through.ask(work.clock),
+            judge,
+            clock=work.clock,
+            interval_s=min(work.request.interval_s, 0.05),
+            timeout_s=max(0.0, work.started + work.request.timeout_s - work.clock.monotonic()),
+        )
+        if outcome.verdict is not Verdict.SUCCESS:
+            raise self._unanswered(through, outcome)
+        return f"; answered through {through.url} as expected ({outcome.observations} requests)"
+
+    def _served(self) -> dict[str, Server]:
+        return {server.name: server for server in self._work.observe().select(self._work.plan.names)}
+
+    def _unanswered(self, through: Through, outcome: Outcome[Passage]) -> SlipwayError:
+        kind = Doomed if outcome.verdict is Verdict.DOOMED else TimedOut
+        return kind(
+            f"Through the balancer: {outcome.reason}; expected {through.expectation.describe()}, named by "
+            f"{through.server_header}",
+            untouched=self._work.put_back(),
+            remedy=f"See which release runs behind that server. {AGAIN}",
+            facts={**self._work.facts(), "url": through.url, "by": outcome.last.by},
+        )

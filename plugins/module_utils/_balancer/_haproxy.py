@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import (
@@ -20,10 +22,14 @@ from ansible_collections.slipway.django.plugins.module_utils._balancer._model im
     BalancerError,
     BalancerUnreachable,
     Check,
+    Order,
     Pool,
     Process,
+    Running,
     Server,
+    Traits,
 )
+from ansible_collections.slipway.django.plugins.module_utils._balancer._state_file import StateFile
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
 
 # srv_admin_state of `show servers state` (include/haproxy/server-t.h). 0x04 (disabled in the configuration) stays
@@ -34,6 +40,8 @@ _INHERITED: Final = 0x02 | 0x10
 # srv_check_state: a check is configured and enabled (include/haproxy/check-t.h).
 _CHECKED: Final = 0x02 | 0x04
 _CHECK_PASSED: Final = frozenset({"L4OK", "L6OK", "L7OK", "PROCOK"})
+# The words for a server that is well, in service or drained.
+_WELL: Final = frozenset({"UP", "DRAIN", "MAINT"})
 _LEVELS: Final = ("user", "operator", "admin")
 _STATE_VERSION: Final = "1"
 _ANSWER_LIMIT_S: Final = 5.0
@@ -105,14 +113,19 @@ def parse_level(text: str) -> str:
     return level
 
 
-def parse_process(text: str) -> Process:
-    """Return the process that ``show info`` tells."""
+def parse_process(text: str, sockets: int = 1) -> Process:
+    """Return the process that ``show info`` tells.
+
+    :param sockets: how many sockets were named. With ``nbproc`` each process must have one of its own.
+    """
     values = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
-    if values.get("Nbproc", "1") != "1":
+    if values.get("Nbproc", "1") not in {"1", str(sockets)}:
         raise Refused(
-            f"HAProxy runs as {values['Nbproc']} processes, each of which counts only its own sessions",
+            f"HAProxy runs as {values['Nbproc']} processes, each of which counts only its own sessions, and "
+            f"{sockets} sockets were named",
             untouched="Nothing was changed",
-            remedy="Use one process with threads (nbthread); nbproc is gone since HAProxy 2.5",
+            remedy="Give each process its own ('stats socket … process N') and name them all, or use one process with "
+            "threads (nbthread); nbproc is gone since HAProxy 2.5",
         )
     try:
         # Inside a container every new process may get the same id: its start tells them apart.
@@ -196,11 +209,37 @@ def _not_understood(command: str, text: str) -> BalancerError:
     )
 
 
-class HaproxyDriver:
-    """A :class:`Driver` over the runtime API."""
+# A line of `show sess` as 2.2 to 3.0 print it: the session's address, then key=value.
+_SESSION: Final = re.compile(r"(0x[0-9a-f]+): proto=\S+ src=(\S*) fe=(\S*) be=(\S*) srv=(\S*) .*?\bage=(\S+) ")
+_AGE: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+# What `show sess ADDRESS` says of one whose protocol was changed.
+_TUNNEL: Final = "MSG_TUNNEL"
 
-    def __init__(self, send: Send) -> None:
+
+def parse_age(text: str) -> float | None:
+    """Return the seconds of ``1h2m``, ``12s`` or ``?``, which HAProxy says in its two largest units."""
+    found = _AGE.fullmatch(text)
+    if not found or not text:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+def parse_sessions(text: str, pool: str, servers: Sequence[str]) -> list[tuple[str, Running]]:
+    """Return the sessions on these servers that ``show sess`` tells, each with its address inside HAProxy."""
+    return [
+        (found[1], Running(found[5], "request", found[2] or "?", parse_age(found[6])))
+        for line in text.splitlines()
+        if (found := _SESSION.match(line)) and found[4] == pool and found[5] in servers
+    ]
+
+
+class _Process:
+    """One process of HAProxy by its socket."""
+
+    def __init__(self, send: Send, processes: int) -> None:
         self._send = send
+        self._processes = processes
 
     def require_rights(self) -> None:
         level = parse_level(self._send("show cli level"))
@@ -212,13 +251,17 @@ class HaproxyDriver:
                 facts={"level": level},
             )
 
+    def pools(self) -> tuple[str, ...]:
+        lines = self._send("show backend").splitlines()
+        return tuple(sorted(line for line in lines if line and not line.startswith("#")))
+
     def observe(self, pool: str) -> Pool:
-        process = parse_process(self._send("show info"))
+        process = parse_process(self._send("show info"), self._processes)
         state = {
             key: row for key, row in parse_servers_state(self._ask("show servers state")).items() if key[0] == pool
         }
         if not state:
-            raise self._unknown_pool(pool)
+            raise InvalidOption("pool", pool, f"a backend of this HAProxy: {', '.join(self.pools())}")
         # By its number: a frontend may have the same name, and a name would find that one.
         number = next(iter(state.values()))["be_id"]
         statistics = parse_statistics(self._send(f"show stat {number} 4 -1"))
@@ -229,20 +272,28 @@ class HaproxyDriver:
             servers.append(build_server(name, row, state[pool, name]))
         return Pool(pool, process, tuple(servers))
 
-    def set_admin(self, pool: str, server: str, admin: Admin) -> None:
-        self._order(f"set server {pool}/{server} state {admin.value}")
+    def tell(self, pool: str, order: Order) -> None:
+        name = f"{pool}/{order.server}"
+        if order.weight is not None:
+            self._order(f"set server {name} weight {order.weight}")
+        if order.admin is not None:
+            self._order(f"set server {name} state {order.admin.value}")
+        if order.doubted:
+            self._order(f"set server {name} health down")
 
-    def set_weight(self, pool: str, server: str, weight: int) -> None:
-        self._order(f"set server {pool}/{server} weight {weight}")
-
-    def forget_health(self, pool: str, server: str) -> None:
-        self._order(f"set server {pool}/{server} health down")
-
-    def saved_state(self) -> bytes:
+    def state(self) -> str:
         text = self._ask("show servers state")
         # One line that HAProxy can't read makes it ignore the whole file, with no more than a warning.
         parse_servers_state(text)
-        return (text.rstrip("\n") + "\n").encode()
+        return text
+
+    def running(self, pool: str, servers: Sequence[str]) -> list[Running]:
+        found = parse_sessions(self._send("show sess"), pool, servers)
+        return [self._with_kind(address, session) for address, session in found]
+
+    def _with_kind(self, address: str, session: Running) -> Running:
+        whole = self._send(f"show sess {address}")
+        return replace(session, kind="WebSocket" if _TUNNEL in whole else session.kind)
 
     def _ask(self, command: str) -> str:
         text = self._send(command)
@@ -260,6 +311,76 @@ class HaproxyDriver:
                 facts={"command": command, "answer": answer},
             )
 
-    def _unknown_pool(self, pool: str) -> InvalidOption:
-        known = [line for line in self._send("show backend").splitlines() if line and not line.startswith("#")]
-        return InvalidOption("pool", pool, f"a backend of this HAProxy: {', '.join(sorted(known))}")
+
+def merge_pools(pools: Sequence[Pool]) -> Pool:
+    """Put together what several processes of one configuration say of a pool.
+
+    What counts is the most exposed word: a server that one process still sends requests to is not out.
+
+    :raises BalancerError: the processes do not know the same servers.
+    """
+    first, *others = pools
+    names = [server.name for server in first.servers]
+    for other in others:
+        if [server.name for server in other.servers] != names:
+            raise BalancerError(
+                f"The processes of HAProxy do not know the same servers of {first.name}: {', '.join(names)} and "
+                f"{', '.join(server.name for server in other.servers)}",
+                untouched="Nothing more was sent",
+                remedy="Let all of them read the same configuration",
+                facts={"pool": first.name},
+            )
+    servers = tuple(_merge(same) for same in zip(*(pool.servers for pool in pools)))
+    return Pool(first.name, replace(first.process, others=tuple(pool.process for pool in others)), servers)
+
+
+def _merge(servers: Sequence[Server]) -> Server:
+    exposed = min(servers, key=lambda server: list(Admin).index(server.admin))
+    # The worst of those that are told the same: one process that finds it ill is enough.
+    same = [server for server in servers if server.admin is exposed.admin]
+    worst = next((server for server in same if not (server.check.passed and server.status in _WELL)), exposed)
+    return replace(
+        worst,
+        sessions=sum(server.sessions or 0 for server in servers),
+        queued=sum(server.queued for server in servers),
+        failures=sum(server.failures for server in servers),
+        mixed=len({(server.admin, server.weight) for server in servers}) > 1,
+        check=replace(worst.check, trusts_blindly=any(server.check.trusts_blindly for server in servers)),
+    )
+
+
+class HaproxyDriver:
+    """A :class:`Driver` over the runtime API, of one process or of several that share the work."""
+
+    traits = Traits("HAProxy", largest_weight=256, forgets=True)
+
+    def __init__(self, sends: Sequence[Send], state_file: StateFile) -> None:
+        self._processes = [_Process(send, len(sends)) for send in sends]
+        self._state_file = state_file
+
+    def require_rights(self) -> None:
+        for process in self._processes:
+            process.require_rights()
+        self._state_file.require_writable()
+
+    def pools(self) -> tuple[str, ...]:
+        """Return the names of all backends."""
+        return self._processes[0].pools()
+
+    def observe(self, pool: str) -> Pool:
+        return merge_pools([process.observe(pool) for process in self._processes])
+
+    def refuse(self, pool: Pool, orders: Sequence[Order]) -> None:
+        """Every order can be sent to every server."""
+
+    def apply(self, pool: str, orders: Sequence[Order]) -> None:
+        for order in orders:
+            for process in self._processes:
+                process.tell(pool, order)
+
+    def persist(self) -> None:
+        # They read the same file, and were told the same.
+        self._state_file.write((self._processes[0].state().rstrip("\n") + "\n").encode())
+
+    def running(self, pool: str, servers: Sequence[str]) -> tuple[Running, ...]:
+        return tuple(session for process in self._processes for session in process.running(pool, servers))

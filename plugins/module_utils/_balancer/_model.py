@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -51,18 +51,28 @@ class Server:
     check: Check
     weight: int
     configured_weight: int
-    sessions: int
+    # None where the balancer does not say.
+    sessions: int | None
     queued: int
     # Connections to it that failed since the balancer began to count.
     failures: int = 0
     backup: bool = False
     # The server that this one follows; empty when it stands alone. A follower can't be readmitted by itself.
     inherited_from: str = ""
+    # What else may still send requests to it, in words, beside the sessions that are counted.
+    held: str = ""
+    # True when not all processes of the balancer go by the same word about it.
+    mixed: bool = False
 
     @property
     def open(self) -> int:
-        """Requests that would be lost if the server stopped now."""
-        return self.sessions + self.queued
+        """Requests that would be lost if the server stopped now, as far as they can be counted."""
+        return (self.sessions or 0) + self.queued
+
+    @property
+    def quiet(self) -> bool:
+        """True when nothing is open on it, and nothing can come."""
+        return self.open == 0 and not self.held
 
     @property
     def serving(self) -> bool:
@@ -87,6 +97,7 @@ class Server:
             "weight": self.weight,
             "sessions": self.sessions,
             "queued": self.queued,
+            "held": self.held,
         }
 
 
@@ -96,6 +107,11 @@ class Process:
 
     pid: int
     started: int
+    # The other ones, where several share the work.
+    others: tuple[Process, ...] = ()
+
+    def __str__(self) -> str:
+        return ", ".join(str(process.pid) for process in (self, *self.others))
 
 
 @dataclass(frozen=True)
@@ -148,29 +164,95 @@ class Pool:
         }
 
 
+@dataclass(frozen=True)
+class Traits:
+    """What one kind of balancer is called and what it can do."""
+
+    # As messages have it: "HAProxy".
+    name: str
+    # What a weight may be at most; 0 when it knows none.
+    largest_weight: int = 0
+    # Whether a server can be without new requests and still be checked. Where it can't, maintenance is told at once
+    # and the balancer itself checks a server before its first request.
+    drains: bool = True
+    # Whether a new process may not know what the old one was told.
+    forgets: bool = False
+    # Seconds that must lie between two looks at least; a provider's API bears no more.
+    interval_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one server is told. None: as it is."""
+
+    server: str
+    admin: Admin | None = None
+    weight: int | None = None
+    # Take it for ill until its checks say otherwise. It must not be serving.
+    doubted: bool = False
+
+
+@dataclass(frozen=True)
+class Running:
+    """Something that is still open on a server."""
+
+    server: str
+    # "WebSocket", "request", "connection", …
+    kind: str
+    source: str
+    # None where it is not known since when.
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        since = "" if self.seconds is None else f" for {self.seconds:.0f} s"
+        return f"{self.kind} of {self.source}{since}"
+
+    def as_dict(self) -> dict[str, object]:
+        """The values for results and facts."""
+        return {"server": self.server, "kind": self.kind, "source": self.source, "seconds": self.seconds}
+
+
 class Driver(Protocol):
-    """One kind of balancer."""
+    """One kind of balancer: observe, refuse what can't be planned, apply. docs/balancers.md says how to write one."""
+
+    @property
+    def traits(self) -> Traits:
+        """What it is called and what it can do."""
 
     def require_rights(self) -> None:
-        """Return when this user may change servers.
+        """Return when this user may change servers, and when what was told can be kept.
 
         :raises SlipwayError: it may not.
+        """
+
+    def pools(self) -> tuple[str, ...]:
+        """Return the names of all pools.
+
+        :raises SlipwayError: nothing answers.
         """
 
     def observe(self, pool: str) -> Pool:
         """Read the pool now.
 
-        :raises SlipwayError: it is unknown (the message lists the known ones), or nothing answers.
+        :raises InvalidOption: it is unknown; the message lists the known ones.
+        :raises BalancerUnreachable: nothing answers.
+        :raises SlipwayError: an answer is not understood.
         """
 
-    def set_admin(self, pool: str, server: str, admin: Admin) -> None:
-        """Tell the server what to do. An answer without error is no proof: observe afterwards."""
+    def refuse(self, pool: Pool, orders: Sequence[Order]) -> None:
+        """Return when the balancer can be told this. Part of planning: asks nothing, changes nothing.
 
-    def set_weight(self, pool: str, server: str, weight: int) -> None:
-        """Give the server its share."""
+        :raises Refused: it can't.
+        """
 
-    def forget_health(self, pool: str, server: str) -> None:
-        """Take the server for ill until its checks say otherwise. It must not be serving."""
+    def apply(self, pool: str, orders: Sequence[Order]) -> None:
+        """Tell the servers. An end without error is no proof: observe afterwards.
 
-    def saved_state(self) -> bytes:
-        """What a fresh balancer process must read to be as this one is."""
+        :raises SlipwayError: an order was not carried out; those before it may have been.
+        """
+
+    def persist(self) -> None:
+        """Keep what was told, where a new process of the balancer would not know it."""
+
+    def running(self, pool: str, servers: Sequence[str]) -> tuple[Running, ...]:
+        """Return what is still open on these servers, as far as it can be named."""

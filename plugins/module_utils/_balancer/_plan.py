@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from enum import Enum
 
-from ansible_collections.slipway.django.plugins.module_utils._balancer._model import Admin, Pool, Server
+from ansible_collections.slipway.django.plugins.module_utils._balancer._model import Admin, Order, Pool, Server, Traits
+from ansible_collections.slipway.django.plugins.module_utils._balancer._share import Share, make_share
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
@@ -38,6 +40,17 @@ class MinHealthy:
         return math.ceil(whole * self.amount / 100) if self.percent else self.amount
 
 
+class AtDeadline(Enum):
+    """What becomes of sessions that are left when the time is over."""
+
+    # The servers are put back as they were.
+    FAIL = "fail"
+    # They are waited for, up to a second deadline.
+    WAIT = "wait"
+    # They are left behind, to be cut when the service behind stops.
+    CUT = "cut"
+
+
 @dataclass(frozen=True)
 class Request:
     """What is wanted of which servers."""
@@ -47,9 +60,14 @@ class Request:
     wanted: Admin
     min_healthy: MinHealthy
     force: bool = False
-    # What to do with sessions that are left at the deadline: False puts the server back, True leaves them behind.
-    cut: bool = False
+    # The share in percent that the servers shall have together; None: what the configuration says.
+    share: float | None = None
+    # Who keeps them out, or brings them back.
+    owner: str = ""
+    at_deadline: AtDeadline = AtDeadline.FAIL
     timeout_s: float = 60.0
+    # Seconds since the begin that AtDeadline.WAIT has.
+    wait_timeout_s: float = 3600.0
     interval_s: float = 0.1
     confirm: int = 3
     stable_s: float = 0.5
@@ -66,12 +84,15 @@ class Request:
             raise InvalidOption("server", ", ".join(self.servers), "at least one name, each only once")
         for option, value, least in [
             ("timeout", self.timeout_s, 0.0),
+            ("wait_timeout", self.wait_timeout_s, 0.0),
             ("interval", self.interval_s, 0.01),
             ("confirm", self.confirm, 1),
             ("stable", self.stable_s, 0.0),
         ]:
             if value < least:
                 raise InvalidOption(option, value, f"a number that is at least {least:g}")
+        if self.share is not None and self.wanted is not Admin.READY:
+            raise InvalidOption("weight", f"{self.share:g}%", "state: ready beside it, since others get no requests")
 
 
 @dataclass(frozen=True)
@@ -88,14 +109,28 @@ class Move:
 
     @property
     def changed(self) -> bool:
-        return self.admin is not self.before.admin or self.weight != self.before.weight
+        return self.admin is not self.before.admin or self.weight != self.before.weight or self.before.mixed
+
+    @property
+    def order(self) -> Order:
+        """What the server is to be told in the end."""
+        return Order(self.name, self.admin, self.weight)
 
     def predicted(self) -> Server:
         """The server as it will be when all goes well."""
         if not self.changed:
             return self.before
         status = {Admin.READY: "UP", Admin.DRAIN: "DRAIN", Admin.MAINT: "MAINT"}[self.admin]
-        return replace(self.before, admin=self.admin, weight=self.weight, status=status, sessions=0, queued=0)
+        return replace(
+            self.before,
+            admin=self.admin,
+            weight=self.weight,
+            status=status,
+            sessions=None if self.before.sessions is None else 0,
+            queued=0,
+            held="",
+            mixed=False,
+        )
 
 
 @dataclass(frozen=True)
@@ -109,13 +144,14 @@ class Plan:
     healthy_after: int
     # How many must serve all the time; 0 when nobody who serves is taken out, or by force.
     required: int
+    share: Share | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(move.name for move in self.moves)
 
 
-def make_plan(pool: Pool, request: Request) -> Plan:
+def make_plan(pool: Pool, request: Request, traits: Traits) -> Plan:
     """Decide what has to be done.
 
     :raises InvalidOption: a server is unknown.
@@ -125,9 +161,9 @@ def make_plan(pool: Pool, request: Request) -> Plan:
     readmission = request.wanted is Admin.READY
     if readmission:
         _refuse_unjudgeable(servers, request)
-    moves = tuple(
-        Move(server, request.wanted, server.configured_weight if readmission else server.weight) for server in servers
-    )
+    share = _share(pool, request, traits)
+    wanted = Admin.MAINT if request.wanted is Admin.DRAIN and not traits.drains else request.wanted
+    moves = tuple(Move(server, wanted, _weight(server, share, readmission)) for server in servers)
     leaving = {move.name for move in moves if move.before.serving and not readmission}
     joining = sum(1 for move in moves if readmission and not move.before.serving and not move.before.backup)
     after = len(pool.serving) - len(leaving) + joining
@@ -137,11 +173,31 @@ def make_plan(pool: Pool, request: Request) -> Plan:
     return Plan(
         moves=moves,
         changed=any(move.changed for move in moves),
-        reason=_reason(moves, request.wanted),
+        reason=_reason(moves, share),
         healthy_before=len(pool.serving),
         healthy_after=after,
         required=required,
+        share=share,
     )
+
+
+def _share(pool: Pool, request: Request, traits: Traits) -> Share | None:
+    if request.share is None:
+        return None
+    if not traits.largest_weight:
+        raise Refused(
+            f"weight: {traits.name} knows no weights by this driver",
+            untouched="Nothing was changed",
+            remedy="Leave weight out, or use a driver that can: haproxy, nginx_include",
+            facts={"driver": traits.name},
+        )
+    return make_share(pool, request.servers, request.share, traits.largest_weight)
+
+
+def _weight(server: Server, share: Share | None, readmission: bool) -> int:
+    if share is not None:
+        return share.weight
+    return server.configured_weight if readmission else server.weight
 
 
 def _refuse_unjudgeable(servers: tuple[Server, ...], request: Request) -> None:
@@ -174,13 +230,19 @@ def _too_few(pool: Pool, leaving: set[str], after: int, required: int) -> Refuse
     )
 
 
-def _reason(moves: tuple[Move, ...], wanted: Admin) -> str:
-    parts = []
-    for move in moves:
-        if move.admin is not move.before.admin:
-            parts.append(f"{move.name} goes from {move.before.admin.value} to {move.admin.value}")
-        elif move.weight != move.before.weight:
-            parts.append(f"{move.name} gets its weight {move.weight} back (it was {move.before.weight})")
-        else:
-            parts.append(f"{move.name} is already told {wanted.value}")
+def _reason(moves: tuple[Move, ...], share: Share | None) -> str:
+    parts = [_reason_of(move, share) for move in moves]
+    if share is not None:
+        parts.append(f"{share.wanted:g} % were asked for, {share.real:.2f} % it is")
     return "; ".join(parts)
+
+
+def _reason_of(move: Move, share: Share | None) -> str:
+    if move.admin is not move.before.admin:
+        return f"{move.name} goes from {move.before.admin.value} to {move.admin.value}"
+    if move.weight != move.before.weight:
+        back = "gets the weight" if share is not None else "gets its weight"
+        return f"{move.name} {back} {move.weight}{'' if share is not None else ' back'} (it was {move.before.weight})"
+    if move.before.mixed:
+        return f"{move.name} is told {move.admin.value} once more, since not all of the balancer goes by it"
+    return f"{move.name} is already told {move.admin.value}"

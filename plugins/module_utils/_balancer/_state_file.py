@@ -11,6 +11,21 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Refu
 from ansible_collections.slipway.django.plugins.module_utils._files import write_atomic
 
 
+def require_replaceable(option: str, path: str) -> None:
+    """Return when this user can replace the file.
+
+    :raises Refused: it can't make files in its directory.
+    """
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):
+        raise Refused(
+            f"The {option.replace('_', ' ')} {path} can't be written: this user may not make files in {directory}",
+            untouched="Nothing was changed",
+            remedy=f"Make the directory and give it to the user that runs this task, or name another {option}",
+            facts={option: path},
+        )
+
+
 class StateFile:
     """The file that a fresh balancer process reads. Without a path nothing is kept."""
 
@@ -22,16 +37,8 @@ class StateFile:
 
         :raises Refused: it could not.
         """
-        if self._path is None:
-            return
-        directory = os.path.dirname(self._path)
-        if not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):
-            raise Refused(
-                f"The state file {self._path} can't be written: this user may not make files in {directory}",
-                untouched="Nothing was changed",
-                remedy="Make the directory and give it to the user that runs this task, or name another state_file",
-                facts={"state_file": self._path},
-            )
+        if self._path is not None:
+            require_replaceable("state_file", self._path)
 
     def write(self, data: bytes) -> None:
         """Replace the content in one step.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import (
@@ -13,10 +13,14 @@ from ansible_collections.slipway.django.plugins.module_utils._balancer._model im
     BalancerError,
     BalancerUnreachable,
     Check,
+    Order,
     Pool,
     Process,
+    Running,
     Server,
+    Traits,
 )
+from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
 
 PASSED = Check(configured=True, passed=True, text="L7OK 200")
 FAILED = Check(configured=True, passed=False, text="L4CON Connection refused")
@@ -59,10 +63,16 @@ class FakeBalancer:
     world: Callable[[], None] = lambda: None
     # Whether the application behind a server answers its checks.
     well: dict[str, bool] = field(default_factory=dict)
-    refuse: str = ""
+    no: str = ""
+    # A server that can't be told anything, which is known beforehand.
+    never: str = ""
     ignore: bool = False
     away: bool = False
     level: str = "admin"
+    traits: Traits = field(default_factory=lambda: Traits("HAProxy", largest_weight=256, forgets=True))
+    saved: list[str] = field(default_factory=list)
+    save_error: SlipwayError | None = None
+    open: tuple[Running, ...] = ()
 
     @classmethod
     def of(cls, *servers: Server) -> FakeBalancer:
@@ -78,30 +88,46 @@ class FakeBalancer:
             raise BalancerUnreachable("HAProxy gave no answer", facts={"socket": "s"})
         return Pool(pool, self.process, tuple(_as_told(server) for server in self.servers.values()))
 
-    def set_admin(self, pool: str, server: str, admin: Admin) -> None:
+    def pools(self) -> tuple[str, ...]:
+        return ("shop",)
+
+    def refuse(self, pool: Pool, orders: Sequence[Order]) -> None:
+        for order in orders:
+            if self.never == order.server:
+                raise Refused(f"{order.server} can't be told", untouched="Nothing was changed")
+
+    def apply(self, pool: str, orders: Sequence[Order]) -> None:
+        for order in orders:
+            if order.weight is not None:
+                self._order(f"{order.server} weight {order.weight}")
+                self.change(order.server, weight=order.weight)
+            if order.admin is not None:
+                self.set_admin(order.server, order.admin)
+            if order.doubted:
+                self._order(f"{order.server} doubted")
+
+    def set_admin(self, server: str, admin: Admin) -> None:
         self._order(f"{server} {admin.value}")
         if not self.ignore:
-            self.change(server, admin=admin, status=self._status(server, admin))
+            self.change(server, admin=admin, status=self._status(server, admin), mixed=False)
 
     def _status(self, server: str, admin: Admin) -> str:
         if admin is not Admin.MAINT and not self.well.get(server, True):
             return "DOWN"
         return _UP[admin]
 
-    def set_weight(self, pool: str, server: str, weight: int) -> None:
-        self._order(f"{server} weight {weight}")
-        self.change(server, weight=weight)
-
-    def forget_health(self, pool: str, server: str) -> None:
-        self._order(f"{server} doubted")
-
     def _order(self, order: str) -> None:
-        if order == self.refuse:
+        if order == self.no:
             raise BalancerError(f"HAProxy answered '{order}' with: No", untouched="This order was not carried out")
         self.orders.append(order)
 
-    def saved_state(self) -> bytes:
-        return repr([(s.name, s.admin.value, s.status) for s in self.servers.values()]).encode()
+    def persist(self) -> None:
+        if self.save_error:
+            raise self.save_error
+        self.saved.append(repr([(s.name, s.admin.value, s.status) for s in self.servers.values()]))
+
+    def running(self, pool: str, servers: Sequence[str]) -> tuple[Running, ...]:
+        return tuple(one for one in self.open if one.server in servers)
 
     def change(self, name: str, **values: object) -> None:
         self.servers[name] = replace(self.servers[name], **values)  # type: ignore[arg-type]

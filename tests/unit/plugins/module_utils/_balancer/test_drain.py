@@ -4,23 +4,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.slipway.django.plugins.module_utils._balancer._drain import Result, Sessions, Tools, run
+from ansible_collections.slipway.django.plugins.module_utils._balancer._asking import Passage
+from ansible_collections.slipway.django.plugins.module_utils._balancer._drain import Result, Sessions, run
+from ansible_collections.slipway.django.plugins.module_utils._balancer._lock import OneLock
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import (
     Admin,
     BalancerError,
     BalancerUnreachable,
     Check,
+    Order,
     Process,
+    Running,
+    Traits,
 )
-from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import MinHealthy, Request
-from ansible_collections.slipway.django.plugins.module_utils._balancer._state_file import StateFile
-from ansible_collections.slipway.django.plugins.module_utils._errors import Doomed, Refused, SlipwayError, TimedOut
+from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import AtDeadline, MinHealthy, Request
+from ansible_collections.slipway.django.plugins.module_utils._balancer._record import Out, Record
+from ansible_collections.slipway.django.plugins.module_utils._balancer._work import Tools
+from ansible_collections.slipway.django.plugins.module_utils._errors import (
+    Doomed,
+    InvalidOption,
+    Refused,
+    SlipwayError,
+    TimedOut,
+)
+from ansible_collections.slipway.django.plugins.module_utils._gate._expectation import Expectation
+from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
 from ansible_collections.slipway.django.tests.unit.fakes import FakeClock
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._balancer.fake_balancer import (
     FakeBalancer,
@@ -33,18 +47,22 @@ OUT = Request("shop", ("a",), Admin.MAINT, MinHealthy(1, False), timeout_s=10)
 BACK = replace(OUT, wanted=Admin.READY)
 
 
-class Memory(StateFile):
-    """A state file in memory."""
+class Memory(Record):
+    """A record in memory."""
 
     def __init__(self) -> None:
         super().__init__(None)
-        self.saved: list[str] = []
-        self.error: SlipwayError | None = None
+        self.entries: dict[str, Out] = {}
+        self.written = 0
 
-    def write(self, data: bytes) -> None:
-        if self.error:
-            raise self.error
-        self.saved.append(data.decode())
+    def out(self, pool: str) -> dict[str, Out]:
+        return dict(self.entries)
+
+    def put(self, pool: str, entries: Mapping[str, Out | None]) -> None:
+        new = {**self.entries, **entries}
+        new_entries = {name: entry for name, entry in new.items() if entry is not None}
+        self.written += new_entries != self.entries
+        self.entries = new_entries
 
 
 @dataclass
@@ -72,7 +90,7 @@ class Stage:
             self.at(seconds, lambda count=count: self.balancer.change(name, sessions=count))  # type: ignore[misc]
 
     def run(self, request: Request, *, check_mode: bool = False) -> Result:
-        tools = Tools(self.balancer, self.clock, self.memory, nullcontext)
+        tools = Tools(self.balancer, self.clock, self.memory, OneLock(nullcontext))
         return run(request, tools, check_mode=check_mode)
 
 
@@ -92,8 +110,8 @@ def test_drained_then_maintenance() -> None:
     assert result.sessions == Sessions(first=4, last=0, max=6)
     assert result.reason == "a goes from ready to maint; no session left after 1.3 s (4 at first, 6 at most)"
     assert result.after[0].admin is Admin.MAINT
-    assert it.memory.saved[-1].startswith("[('a', 'maint', 'MAINT')")
-    assert len(it.memory.saved) == 2
+    assert it.balancer.saved[-1].startswith("[('a', 'maint', 'MAINT')")
+    assert len(it.balancer.saved) == 2
 
 
 def test_drained_is_left_in_drain() -> None:
@@ -133,13 +151,13 @@ def test_a_session_that_came_at_the_last_moment_is_awaited_in_maintenance() -> N
     it.at(0.3, lambda: None)
     change = it.balancer.set_admin
 
-    def late(pool: str, name: str, admin: Admin) -> None:
-        change(pool, name, admin)
+    def late(name: str, admin: Admin) -> None:
+        change(name, admin)
         if admin is Admin.MAINT:
             it.balancer.change("a", sessions=1)
             it.sessions((1.0, 0))
 
-    it.balancer.set_admin = late  # type: ignore[assignment,method-assign]
+    it.balancer.set_admin = late  # type: ignore[method-assign,assignment]
     assert it.run(OUT).waited_s == pytest.approx(1.0)
 
 
@@ -149,7 +167,7 @@ def test_a_second_run_changes_nothing_and_still_waits_for_sessions() -> None:
     result = it.run(OUT)
     assert not result.plan.changed
     assert it.balancer.orders == []
-    assert it.memory.saved == []
+    assert it.balancer.saved == []
     assert result.waited_s >= 0.5
 
 
@@ -176,14 +194,15 @@ def test_at_the_deadline_the_server_is_put_back() -> None:
     with pytest.raises(TimedOut) as caught:
         it.run(OUT)
     assert caught.value.message == (
-        "3 sessions were still open on a after 10 s (3 at first, 3 at most). As it was before: a (ready, UP). "
+        "Still open on a after 10 s: 3 sessions (3 at first, 3 at most). As it was before: a (ready, UP). "
         "In pool shop now serving: a, b, c; not serving: nobody. "
-        "Give more time than the slowest request takes, or say on_timeout: cut to go on without them."
+        "Give more time than the slowest request takes, or say on_timeout: cut to go on without them, or "
+        "on_timeout: wait."
     )
     assert it.balancer.orders == ["a drain", "a ready"]
     assert caught.value.facts["changed"] is False
     assert caught.value.facts["serving"] == ["a", "b", "c"]
-    assert it.memory.saved[-1].startswith("[('a', 'ready', 'UP')")
+    assert it.balancer.saved[-1].startswith("[('a', 'ready', 'UP')")
 
 
 def test_at_the_deadline_one_that_was_in_drain_stays_there() -> None:
@@ -195,15 +214,15 @@ def test_at_the_deadline_one_that_was_in_drain_stays_there() -> None:
 
 def test_at_the_deadline_sessions_are_cut_when_asked_for() -> None:
     it = stage(sessions=3)
-    result = it.run(replace(OUT, cut=True))
+    result = it.run(replace(OUT, at_deadline=AtDeadline.CUT))
     assert it.balancer.orders == ["a drain", "a maint"]
     assert result.cut == 3
-    assert result.reason.endswith("3 sessions were still open after 10.0 s and are left to be cut")
+    assert result.reason.endswith("after 10.0 s still open and left to be cut: 3 sessions")
 
 
 def test_a_put_back_that_fails_is_said() -> None:
     it = stage(sessions=3)
-    it.balancer.refuse = "a ready"
+    it.balancer.no = "a ready"
     with pytest.raises(TimedOut) as caught:
         it.run(OUT)
     assert "The servers could not be put back as they were: HAProxy answered 'a ready' with: No" in caught.value.message
@@ -317,7 +336,7 @@ def test_an_order_without_effect_is_an_error() -> None:
 
 def test_when_the_second_order_fails_the_first_is_taken_back() -> None:
     it = stage()
-    it.balancer.refuse = "b drain"
+    it.balancer.no = "b drain"
     with pytest.raises(SlipwayError) as caught:
         it.run(replace(OUT, servers=("a", "b")))
     assert it.balancer.orders == ["a drain", "a ready"]
@@ -329,7 +348,7 @@ def test_when_the_second_order_fails_the_first_is_taken_back() -> None:
 
 def test_a_state_file_that_can_not_be_written_takes_the_order_back() -> None:
     it = stage()
-    it.memory.error = SlipwayError("The state file s could not be written: No space left")
+    it.balancer.save_error = SlipwayError("The state file s could not be written: No space left")
     with pytest.raises(SlipwayError) as caught:
         it.run(OUT)
     assert it.balancer.orders == ["a drain", "a ready"]
@@ -348,7 +367,7 @@ def test_back_by_drain_and_check_and_ready() -> None:
     assert it.balancer.orders == ["a weight 100", "a drain", "a ready"]
     assert result.after[0].serving
     assert result.reason == "a goes from maint to ready; healthy after 1.5 s"
-    assert it.memory.saved[-1].startswith("[('a', 'ready', 'UP')")
+    assert it.balancer.saved[-1].startswith("[('a', 'ready', 'UP')")
 
 
 @pytest.mark.parametrize("status", ["DRAIN 1/3", "DOWN", "DOWN 1/2"])
@@ -403,7 +422,7 @@ def test_a_balancer_that_trusts_blindly_is_made_to_doubt() -> None:
 def test_a_doubt_that_is_refused_takes_everything_back() -> None:
     it = stage(admin=Admin.MAINT)
     it.balancer.change("a", check=replace(it.balancer.servers["a"].check, trusts_blindly=True))
-    it.balancer.refuse = "a doubted"
+    it.balancer.no = "a doubted"
     with pytest.raises(SlipwayError, match=r"As it was before: a \(maint, MAINT\)"):
         it.run(BACK)
     assert it.balancer.orders == ["a drain", "a maint"]
@@ -414,7 +433,7 @@ def test_one_that_serves_already_is_only_looked_at() -> None:
     result = it.run(BACK)
     assert not result.plan.changed
     assert it.balancer.orders == []
-    assert it.memory.saved == []
+    assert it.balancer.saved == []
 
 
 def test_one_that_is_ready_but_down_is_awaited() -> None:
@@ -430,8 +449,8 @@ def test_the_state_is_saved_once_more_when_it_is_well() -> None:
     it.at(0.1, lambda: it.balancer.change("a", status="UP 2/3"))
     it.at(0.5, lambda: it.balancer.change("a", status="UP"))
     it.run(BACK)
-    assert it.memory.saved[-1].startswith("[('a', 'ready', 'UP')")
-    assert len(it.memory.saved) == 2
+    assert it.balancer.saved[-1].startswith("[('a', 'ready', 'UP')")
+    assert len(it.balancer.saved) == 2
 
 
 @pytest.mark.parametrize("seconds", [0.4, 1.2])
@@ -455,6 +474,287 @@ def test_by_force_without_a_check() -> None:
     assert it.run(replace(BACK, force=True)).after[0].serving
 
 
+# --- somebody is remembered ----------------------------------------------------------------------------------------
+
+
+def test_who_is_out_is_remembered_before_the_order_and_keeps_his_time() -> None:
+    it = stage()
+    it.run(replace(OUT, wanted=Admin.DRAIN, owner="ticket 7"))
+    entry = Out(Admin.DRAIN, "2026-11-21T16:05:28Z", "ticket 7")
+    assert it.memory.entries == {"a": entry}
+    it.clock.advance(60)
+    it.run(replace(OUT, owner="another"))
+    assert it.memory.entries == {"a": replace(entry, admin=Admin.MAINT)}
+    it.run(replace(BACK, owner="ticket 7"))
+    assert it.memory.entries == {}
+
+
+def test_one_who_dies_over_the_order_leaves_his_name() -> None:
+    it = stage()
+
+    def killed(pool: str, orders: Sequence[Order]) -> None:
+        raise KeyboardInterrupt
+
+    it.balancer.apply = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        it.run(OUT)
+    assert it.memory.entries["a"].admin is Admin.DRAIN
+
+
+def test_one_that_was_taken_out_by_hand_is_remembered_from_now_on() -> None:
+    it = stage(admin=Admin.MAINT)
+    result = it.run(replace(OUT, owner="me"))
+    assert not result.plan.changed
+    assert it.memory.entries == {"a": Out(Admin.MAINT, "2026-11-21T16:05:28Z", "me")}
+    assert it.balancer.orders == []
+
+
+def test_what_is_put_back_is_no_longer_out() -> None:
+    it = stage(sessions=3)
+    with pytest.raises(TimedOut):
+        it.run(OUT)
+    assert it.memory.entries == {}
+
+
+def test_one_that_fails_to_come_back_stays_out_as_it_was() -> None:
+    it = stage(admin=Admin.MAINT)
+    it.balancer.well["a"] = False
+    before = Out(Admin.MAINT, "2026-11-20T00:00:00Z", "")
+    it.memory.entries = {"a": before}
+    with pytest.raises(TimedOut):
+        it.run(BACK)
+    assert it.memory.entries == {"a": before}
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_another_owner_is_refused_unless_forced(check_mode: bool) -> None:
+    it = stage(admin=Admin.MAINT)
+    it.memory.entries = {"a": Out(Admin.MAINT, "2026-11-20T00:00:00Z", "ticket 7")}
+    for owner in ("", "another"):
+        with pytest.raises(Refused) as caught:
+            it.run(replace(BACK, owner=owner), check_mode=check_mode)
+        assert caught.value.message == (
+            "a is out since 2026-11-20T00:00:00Z for ticket 7. Nothing was changed. Ask there, then say owner: ticket "
+            "7, or force: true."
+        )
+    assert it.run(replace(BACK, force=True), check_mode=check_mode).out_before[0][1].owner == "ticket 7"
+
+
+# --- the deadline, once more ---------------------------------------------------------------------------------------
+
+
+def test_what_is_open_at_the_deadline_is_named() -> None:
+    it = stage(sessions=2)
+    it.balancer.change("a", held="an old worker still runs")
+    it.balancer.open = (
+        Running("a", "WebSocket", "198.51.100.7:4000", 71.0),
+        Running("a", "connection", "198.51.100.8:4000"),
+        Running("b", "request", "198.51.100.9:4000", 1.0),
+    )
+    with pytest.raises(TimedOut) as caught:
+        it.run(OUT)
+    assert caught.value.message.startswith(
+        "Still open on a after 10 s: 2 sessions (WebSocket of 198.51.100.7:4000 for 71 s; connection of "
+        "198.51.100.8:4000); a: an old worker still runs (2 at first, 2 at most). As it was before: a (ready, UP)."
+    )
+    assert caught.value.facts["running"] == [
+        {"server": "a", "kind": "WebSocket", "source": "198.51.100.7:4000", "seconds": 71.0},
+        {"server": "a", "kind": "connection", "source": "198.51.100.8:4000", "seconds": None},
+    ]
+
+
+def test_more_than_anybody_reads_are_counted() -> None:
+    it = stage(sessions=9)
+    it.balancer.open = tuple(Running("a", "request", f"198.51.100.7:{port}") for port in range(9))
+    result = it.run(replace(OUT, at_deadline=AtDeadline.CUT))
+    assert "198.51.100.7:4 and 4 more)" in result.reason
+    assert result.left is not None
+    assert len(result.left.running) == 9
+
+
+def test_what_can_not_be_named_is_still_counted() -> None:
+    it = stage(sessions=1)
+
+    def no(pool: str, servers: Sequence[str]) -> tuple[Running, ...]:
+        raise BalancerError("No")
+
+    it.balancer.running = no  # type: ignore[method-assign]
+    with pytest.raises(TimedOut, match="after 10 s: 1 sessions; they can't be named: No"):
+        it.run(OUT)
+
+
+def test_on_after_the_deadline_when_asked_for() -> None:
+    it = stage(sessions=3)
+    it.sessions((25.0, 0))
+    result = it.run(replace(OUT, at_deadline=AtDeadline.WAIT, wait_timeout_s=100))
+    assert result.reason == (
+        "a goes from ready to maint; no session left after 25.3 s (3 at first, 3 at most), later than 10 s, when open "
+        "were: 3 sessions"
+    )
+    assert (result.cut, it.balancer.orders) == (0, ["a drain", "a maint"])
+
+
+def test_on_after_the_deadline_has_an_end_too() -> None:
+    it = stage(sessions=3)
+    with pytest.raises(TimedOut, match=r"Still open on a after 100 s: 3 sessions .* As it was before: a \(ready"):
+        it.run(replace(OUT, at_deadline=AtDeadline.WAIT, wait_timeout_s=100))
+    assert it.clock.elapsed == pytest.approx(100)
+
+
+def test_what_may_still_come_is_awaited_like_a_session() -> None:
+    it = stage()
+    it.balancer.change("a", held="an old worker still runs")
+    it.at(2.0, lambda: it.balancer.change("a", held=""))
+    result = it.run(OUT)
+    assert result.waited_s == pytest.approx(2.3)
+    assert result.sessions == Sessions(0, 0, 0)
+
+
+# --- shares, other kinds of balancers ------------------------------------------------------------------------------
+
+
+def test_a_share_is_given_before_the_first_request() -> None:
+    it = stage(admin=Admin.MAINT)
+    result = it.run(replace(BACK, share=20.0))
+    assert it.balancer.orders == ["a weight 50", "a drain", "a ready"]
+    assert result.plan.share is not None
+    assert result.reason.startswith("a goes from maint to ready; 20 % were asked for, 20.00 % it is; healthy after")
+    again = it.run(replace(BACK, share=20.0))
+    assert not again.plan.changed
+    assert it.run(BACK).plan.reason == "a gets its weight 100 back (it was 50)"
+
+
+def test_a_share_of_what_takes_part() -> None:
+    it = stage()
+    assert it.run(replace(BACK, share=20.0)).plan.reason == (
+        "a gets the weight 50 (it was 100); 20 % were asked for, 20.00 % it is"
+    )
+    assert it.balancer.orders == ["a weight 50"]
+
+
+def test_a_balancer_without_weights_says_so() -> None:
+    it = stage()
+    it.balancer.traits = Traits("nginx")
+    with pytest.raises(Refused, match=r"weight: nginx knows no weights by this driver\. Nothing was changed"):
+        it.run(replace(BACK, share=20.0))
+
+
+def test_a_share_of_nothing_is_no_share() -> None:
+    it = stage()
+    with pytest.raises(InvalidOption, match="weight: '20%' is not accepted, expected state: ready beside it"):
+        it.run(replace(OUT, share=20.0))
+
+
+def test_a_balancer_that_knows_no_drain() -> None:
+    it = stage(sessions=1)
+    it.balancer.traits = Traits("ELB", drains=False)
+    it.sessions((1.0, 0))
+    result = it.run(replace(OUT, wanted=Admin.DRAIN))
+    assert it.balancer.orders == ["a maint"]
+    assert result.after[0].admin is Admin.MAINT
+    assert not it.run(OUT).plan.changed
+    it.run(BACK)
+    assert it.balancer.orders == ["a maint", "a ready"]
+
+
+def test_a_balancer_that_remembers_may_come_anew() -> None:
+    it = stage(sessions=1)
+    it.balancer.traits = Traits("nginx")
+
+    def restart() -> None:
+        it.balancer.process = Process(200, 2)
+
+    it.at(0.5, restart)
+    it.sessions((1.0, 0))
+    assert it.run(OUT).after[0].admin is Admin.MAINT
+
+
+def test_a_provider_is_asked_no_more_often_than_it_bears() -> None:
+    it = stage()
+    it.balancer.traits = Traits("ELB", drains=False, interval_s=1.0)
+    it.run(OUT)
+    assert set(it.clock.sleeps) == {1.0}
+
+
+def test_one_that_not_all_of_the_balancer_goes_by_is_told_once_more() -> None:
+    it = stage(admin=Admin.MAINT)
+    it.balancer.change("a", mixed=True)
+    result = it.run(OUT)
+    assert result.plan.reason == "a is told maint once more, since not all of the balancer goes by it"
+    assert result.plan.changed
+    assert it.balancer.orders == ["a maint"]
+
+
+def test_what_can_not_be_told_is_refused_beforehand() -> None:
+    it = stage()
+    it.balancer.never = "a"
+    with pytest.raises(Refused, match="a can't be told"):
+        it.run(OUT)
+    assert it.balancer.orders == []
+    assert it.memory.entries == {}
+
+
+# --- through the balancer ------------------------------------------------------------------------------------------
+
+
+class Answers:
+    """Requests through the balancer, answered in this order; the last one again and again."""
+
+    url = "http://lb/"
+    server_header = "X-Served-By"
+    expectation = Expectation(release="v2")
+
+    def __init__(self, *answers: Passage) -> None:
+        self._answers = list(answers)
+
+    def ask(self, clock: Clock) -> Passage:
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+def ready_through(it: Stage, *answers: Passage, **changes: object) -> Result:
+    tools = Tools(it.balancer, it.clock, it.memory, OneLock(nullcontext))
+    request = replace(BACK, **changes)  # type: ignore[arg-type]
+    return run(request, tools, check_mode=False, through=Answers(*answers))  # type: ignore[arg-type]
+
+
+def test_each_server_answers_before_it_is_ready() -> None:
+    it = stage(admin=Admin.MAINT)
+    it.balancer.change("b", admin=Admin.MAINT)
+    result = ready_through(
+        it,
+        Passage("c", good=True, text=""),
+        Passage("a", good=True, text=""),
+        Passage("192.0.2.1:8001", good=True, text=""),
+        Passage("a", good=False, text="status 500"),
+        Passage("b", good=True, text=""),
+        servers=("a", "b"),
+    )
+    assert result.reason.endswith("; answered through http://lb/ as expected (5 requests)")
+
+
+def test_one_that_never_answers_is_taken_out_again() -> None:
+    it = stage(admin=Admin.MAINT)
+    with pytest.raises(TimedOut) as caught:
+        ready_through(it, Passage("c", good=True, text="status 200"))
+    assert caught.value.message.startswith(
+        "Through the balancer: no good answer of a has come through http://lb/; the last answer came from c: status "
+        "200; expected status 200, release v2 in X-Release, named by X-Served-By. As it was before: a (maint, MAINT)."
+    )
+    assert it.balancer.orders == ["a drain", "a ready", "a maint"]
+
+
+def test_another_release_of_it_ends_the_waiting_at_once() -> None:
+    it = stage(admin=Admin.MAINT)
+    with pytest.raises(Doomed, match="Through the balancer: a: release v1 answered"):
+        ready_through(
+            it,
+            Passage("c", good=False, text="release v1 answered", wrong=True),
+            Passage("a", good=False, text="release v1 answered", wrong=True),
+        )
+    assert it.clock.elapsed < 2
+    assert it.balancer.orders[-1] == "a maint"
+
+
 # --- before anything -----------------------------------------------------------------------------------------------
 
 
@@ -467,7 +767,7 @@ def test_refusals_are_the_same_in_check_mode(check_mode: bool, tmp_path: Path) -
     with pytest.raises(BalancerError, match="level 'user'"):
         it.run(OUT, check_mode=check_mode)
     it.balancer.level = "admin"
-    tools = Tools(it.balancer, it.clock, StateFile(str(tmp_path / "none" / "state")), nullcontext)
+    tools = Tools(it.balancer, it.clock, Record(str(tmp_path / "none" / "record")), OneLock(nullcontext))
     with pytest.raises(Refused, match="this user may not make files in"):
         run(OUT, tools, check_mode=check_mode)
     assert it.balancer.orders == []
@@ -486,15 +786,15 @@ def test_check_mode_predicts_and_orders_nothing() -> None:
     st.sampled_from(Admin),
     st.sampled_from(Admin),
     st.lists(st.integers(0, 3), max_size=30),
-    st.booleans(),
+    st.sampled_from(AtDeadline),
 )
 def test_whatever_the_sessions_do_a_server_in_maintenance_has_none(
-    admin: Admin, wanted: Admin, counts: list[int], cut: bool
+    admin: Admin, wanted: Admin, counts: list[int], at_deadline: AtDeadline
 ) -> None:
     it = stage(admin=admin)
     script = iter(counts)
     it.balancer.world = lambda: it.balancer.change("a", sessions=next(script, 0))
-    result = it.run(replace(OUT, wanted=wanted, cut=cut))
+    result = it.run(replace(OUT, wanted=wanted, at_deadline=at_deadline))
     assert result.after[0].admin is wanted
     assert result.cut == 0
     if wanted is not Admin.READY:

@@ -17,6 +17,7 @@ from ansible_collections.slipway.django.plugins.module_utils._balancer._haproxy 
     HaproxyDriver,
     SocketSender,
     parse_address,
+    parse_age,
     parse_level,
     parse_process,
     parse_servers_state,
@@ -26,9 +27,12 @@ from ansible_collections.slipway.django.plugins.module_utils._balancer._model im
     Admin,
     BalancerError,
     BalancerUnreachable,
+    Order,
     Process,
+    Running,
     Server,
 )
+from ansible_collections.slipway.django.plugins.module_utils._balancer._state_file import StateFile
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,16 +66,20 @@ class FakeSocket:
         return self._answers[max((key for key in self._answers if command.startswith(key)), key=len)]
 
 
+def driver_of(*sends: FakeSocket) -> HaproxyDriver:
+    return HaproxyDriver(sends, StateFile(None))
+
+
 def test_the_pool_is_asked_for_by_its_number() -> None:
     # `show stat shop` answers for a frontend of that name: a pool without servers.
     socket = FakeSocket()
-    HaproxyDriver(socket).observe("shop")
+    driver_of(socket).observe("shop")
     number = parse_servers_state(recorded("show_servers_state"))["shop", "app1-blue"]["be_id"]
     assert f"show stat {number} 4 -1" in socket.sent
 
 
 def observed(version: str) -> dict[str, Server]:
-    return {server.name: server for server in HaproxyDriver(FakeSocket(version)).observe("shop").servers}
+    return {server.name: server for server in driver_of(FakeSocket(version)).observe("shop").servers}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -112,7 +120,7 @@ def test_recorded_servers(version: str, name: str, admin: Admin, status: str, se
 )
 def test_admin_states(bits: int, admin: Admin) -> None:
     text = recorded("show_servers_state").replace("app1-blue 127.0.0.1 2 0 ", f"app1-blue 127.0.0.1 2 {bits} ")
-    servers = HaproxyDriver(FakeSocket(show_servers_state=text)).observe("shop").servers
+    servers = driver_of(FakeSocket(show_servers_state=text)).observe("shop").servers
     assert servers[0].admin is admin
 
 
@@ -167,6 +175,83 @@ def test_several_processes_are_refused() -> None:
         parse_process("Nbproc: 2\nPid: 8\n")
 
 
+def test_as_many_sockets_as_processes_are_taken() -> None:
+    assert parse_process("Nbproc: 2\nPid: 8\n", 2) == Process(8, 0)
+    with pytest.raises(Refused, match=r"runs as 2 processes, .* and 3 sockets were named"):
+        parse_process("Nbproc: 2\nPid: 8\n", 3)
+
+
+# --- several processes ---------------------------------------------------------------------------------------------
+
+
+def with_bits(bits: int, **overrides: str) -> FakeSocket:
+    text = recorded("show_servers_state").replace("app1-blue 127.0.0.1 2 0 ", f"app1-blue 127.0.0.1 2 {bits} ")
+    return FakeSocket(show_servers_state=text, **overrides)
+
+
+def test_the_sessions_of_all_processes_are_summed_up() -> None:
+    one = driver_of(FakeSocket()).observe("shop")
+    both = driver_of(FakeSocket(), FakeSocket(show_info="Pid: 77\n")).observe("shop")
+    assert [server.open for server in both.servers] == [2 * server.open for server in one.servers]
+    assert not any(server.mixed for server in both.servers)
+    assert str(both.process) == f"{one.process.pid}, 77"
+    assert both.process != one.process
+
+
+def test_a_server_that_one_process_still_sends_requests_to_is_not_out() -> None:
+    for sockets in ((with_bits(8), with_bits(0)), (with_bits(0), with_bits(1))):
+        server = driver_of(*sockets).observe("shop").servers[0]
+        assert server.admin is Admin.READY
+        assert server.mixed
+
+
+def test_a_server_that_one_process_finds_ill_is_ill() -> None:
+    well = recorded("show_stat")
+    row = next(line for line in well.splitlines() if ",app1-blue," in line)
+    ill = well.replace(row, row.replace(",UP,", ",DOWN,", 1))
+    assert driver_of(FakeSocket(), FakeSocket(show_stat=ill)).observe("shop").servers[0].status == "DOWN"
+
+
+def test_every_process_is_told_and_asked_for_rights() -> None:
+    first, second = FakeSocket(), FakeSocket()
+    driver_of(first, second).apply("shop", [Order("app1-blue", Admin.DRAIN)])
+    assert first.sent == second.sent == ["set server shop/app1-blue state drain"]
+    with pytest.raises(Refused, match="gives the level 'user'"):
+        driver_of(FakeSocket(), FakeSocket(show_cli_level="user\n")).require_rights()
+
+
+def test_processes_of_different_configurations_are_refused() -> None:
+    fewer = "\n".join(line for line in recorded("show_stat").splitlines() if ",app7-tracks," not in line)
+    with pytest.raises(BalancerError, match="The processes of HAProxy do not know the same servers of shop: app1-blue"):
+        driver_of(FakeSocket(), FakeSocket(show_stat=fewer)).observe("shop")
+
+
+# --- what is open --------------------------------------------------------------------------------------------------
+
+
+def test_recorded_sessions_are_named() -> None:
+    answers = {
+        "show_sess": recorded("show_sess"),
+        "show_sess_0x564b7dd7a150": recorded("show_sess_websocket"),
+        "show_sess_0x7faae4039d90": recorded("show_sess_request"),
+    }
+    socket = FakeSocket(**answers)
+    assert driver_of(socket).running("shop", ["a"]) == (
+        Running("a", "WebSocket", "127.0.0.1:54794", 2.0),
+        Running("a", "request", "127.0.0.1:54800", 2.0),
+    )
+    assert driver_of(socket).running("shop", ["b"]) == ()
+    assert driver_of(socket).running("other", ["a"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0s", 0), ("59s", 59), ("1m30s", 90), ("2h1m", 7260), ("3d4h", 273600), ("1d", 86400), ("?", None), ("", None)],
+)
+def test_ages(text: str, seconds: float | None) -> None:
+    assert parse_age(text) == seconds
+
+
 @pytest.mark.parametrize("text", ["", "Permission denied\n", "Pid: eight\n"])
 def test_information_that_is_none(text: str) -> None:
     with pytest.raises(BalancerError, match="HAProxy's answer to 'show info' is not understood"):
@@ -183,7 +268,7 @@ def test_recorded_levels(version: str) -> None:
 
 def test_too_low_a_level_is_refused() -> None:
     with pytest.raises(Refused) as caught:
-        HaproxyDriver(FakeSocket(show_cli_level="operator\n")).require_rights()
+        driver_of(FakeSocket(show_cli_level="operator\n")).require_rights()
     assert caught.value.message == (
         "This socket of HAProxy gives the level 'operator', and changing servers needs 'admin'. Nothing was changed. "
         "Use the socket that HAProxy's configuration gives 'level admin'."
@@ -192,7 +277,7 @@ def test_too_low_a_level_is_refused() -> None:
 
 def test_an_unknown_pool_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InvalidOption) as caught:
-        HaproxyDriver(FakeSocket()).observe("nope")
+        driver_of(FakeSocket()).observe("nope")
     assert caught.value.message == (
         "pool: 'nope' is not accepted, expected a backend of this HAProxy: other, shop. Nothing was changed."
     )
@@ -204,49 +289,55 @@ def test_an_unknown_pool_is_refused_with_the_known_ones() -> None:
     ["set_server_permission", "set_server_unknown_pool", "set_server_unknown_server", "unknown_command"],
 )
 def test_text_after_an_order_is_an_error(version: str, name: str) -> None:
-    driver = HaproxyDriver(FakeSocket(set_server=recorded(name, version)))
+    driver = driver_of(FakeSocket(set_server=recorded(name, version)))
     with pytest.raises(BalancerError) as caught:
-        driver.set_admin("shop", "app1-blue", Admin.DRAIN)
+        driver.apply("shop", [Order("app1-blue", Admin.DRAIN)])
     assert recorded(name, version).strip().rstrip(".") in caught.value.message
     assert "This order was not carried out." in caught.value.message
 
 
 def test_a_weight_that_is_refused_is_an_error() -> None:
     with pytest.raises(BalancerError, match="Absolute weight can only be between 0 and 256"):
-        HaproxyDriver(FakeSocket(set_server=recorded("set_server_weight_300"))).set_weight("shop", "app1-blue", 300)
+        driver_of(FakeSocket(set_server=recorded("set_server_weight_300"))).apply(
+            "shop", [Order("app1-blue", weight=300)]
+        )
 
 
 def test_orders_as_they_are_sent() -> None:
     send = FakeSocket()
-    driver = HaproxyDriver(send)
-    driver.set_admin("shop", "app1-blue", Admin.MAINT)
-    driver.set_weight("shop", "app1-blue", 100)
-    driver.forget_health("shop", "app1-blue")
+    driver = driver_of(send)
+    driver.apply("shop", [Order("app1-blue", Admin.MAINT, 50), Order("app2-blue", doubted=True)])
     assert send.sent == [
+        "set server shop/app1-blue weight 50",
         "set server shop/app1-blue state maint",
-        "set server shop/app1-blue weight 100",
-        "set server shop/app1-blue health down",
+        "set server shop/app2-blue health down",
     ]
 
 
-def test_the_saved_state_is_what_haproxy_told_to_the_last_line() -> None:
-    saved = HaproxyDriver(FakeSocket()).saved_state().decode()
+def saved_by(socket: FakeSocket, directory: Path) -> str:
+    HaproxyDriver([socket], StateFile(str(directory / "state"))).persist()
+    return (directory / "state").read_text(encoding="utf-8")
+
+
+def test_the_saved_state_is_what_haproxy_told_to_the_last_line(tmp_path: Path) -> None:
+    saved = saved_by(FakeSocket(), tmp_path)
     # One empty line is fine, a line that HAProxy can't read is not: then it ignores all of the file.
     assert saved == recorded("show_servers_state").rstrip("\n") + "\n"
     assert saved.startswith("1\n# be_id be_name ")
 
 
-def test_a_state_that_is_cut_is_never_saved() -> None:
+def test_a_state_that_is_cut_is_never_saved(tmp_path: Path) -> None:
     text = recorded("show_servers_state")
     cut = text[: len(text) - 30]
     with pytest.raises(BalancerError, match="'show servers state' is not understood: '3 shop 10 app7-tracks"):
-        HaproxyDriver(FakeSocket(show_servers_state=cut)).saved_state()
+        saved_by(FakeSocket(show_servers_state=cut), tmp_path)
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_server_without_state_is_not_guessed() -> None:
     text = "\n".join(line for line in recorded("show_servers_state").splitlines() if "app1-blue" not in line)
     with pytest.raises(BalancerError, match="no line for shop/app1-blue"):
-        HaproxyDriver(FakeSocket(show_servers_state=text)).observe("shop")
+        driver_of(FakeSocket(show_servers_state=text)).observe("shop")
 
 
 def test_another_version_of_the_state_is_not_understood() -> None:

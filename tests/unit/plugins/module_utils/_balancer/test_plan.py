@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.slipway.django.plugins.module_utils._balancer._model import Admin, Check, Server
-from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import MinHealthy, Request, make_plan
+from ansible_collections.slipway.django.plugins.module_utils._balancer._model import Admin, Check, Pool, Server, Traits
+from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import MinHealthy, Plan, Request
+from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import make_plan as make_plan_for
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._balancer.fake_balancer import pool, server
 from hypothesis import given
@@ -16,6 +17,11 @@ from hypothesis import strategies as st
 
 OUT = Request("shop", ("a",), Admin.MAINT, MinHealthy(1, False))
 BACK = replace(OUT, wanted=Admin.READY)
+HAPROXY = Traits("HAProxy", largest_weight=256)
+
+
+def make_plan(found: Pool, request: Request) -> Plan:
+    return make_plan_for(found, request, HAPROXY)
 
 
 def of(text: str) -> MinHealthy:
