@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import Check
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
 from ansible_collections.slipway.django.plugins.module_utils._gate._expectation import Expectation, judge
-from ansible_collections.slipway.django.plugins.module_utils._gate._http import Answer, Request, ask_all
-from ansible_collections.slipway.django.plugins.module_utils._gate._model import State
+from ansible_collections.slipway.django.plugins.module_utils._gate._http import Answer, Exchange, Request, ask_all
+from ansible_collections.slipway.django.plugins.module_utils._gate._model import Sample, State
 from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
 
 _PORTS = {"http": 80, "https": 443}
@@ -71,7 +71,7 @@ class Health:
             return {name: self._connect(address) for name, address in addresses.items()}
         requests = [self._request(address, self.path) for address in addresses.values()]
         outcomes = ask_all(requests, [self.timeout_s] * len(requests), clock)
-        samples = [judge(outcome, Expectation(status=(self.status,))) for outcome in outcomes]
+        samples = [_judged(outcome, Expectation(status=(self.status,))) for outcome in outcomes]
         return {
             name: Check(configured=True, passed=sample.state is State.GOOD, text=f"GET {self.path}: {sample.text}")
             for name, sample in zip(addresses, samples)
@@ -87,6 +87,13 @@ class Health:
                 return Check(configured=True, passed=True, text="connected")
         except OSError as error:
             return Check(configured=True, passed=False, text=error.strerror or str(error))
+
+
+def _judged(outcome: Exchange, expectation: Expectation) -> Sample:
+    if isinstance(outcome, Answer):
+        return judge(outcome, expectation)
+    state = State.ERROR if outcome.local else State.BAD
+    return Sample(state, outcome.code, outcome.text, outcome.elapsed_s)
 
 
 class Checks:
@@ -125,7 +132,7 @@ class Through:
     def ask(self, clock: Clock) -> Passage:
         """Send one request. What it says is for the caller to judge."""
         outcome = ask_all([self.request], [self.timeout_s], clock)[0]
-        sample = judge(outcome, self.expectation)
+        sample = _judged(outcome, self.expectation)
         by = outcome.header(self.server_header) if isinstance(outcome, Answer) else None
         return Passage(by or "", sample.state is State.GOOD, sample.text, sample.release_is_wrong)
 

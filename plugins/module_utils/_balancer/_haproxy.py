@@ -234,6 +234,21 @@ def parse_sessions(text: str, pool: str, servers: Sequence[str]) -> list[tuple[s
     ]
 
 
+def require_admin(send: Send) -> None:
+    """Refuse a socket over which nothing can be changed.
+
+    :raises Refused: its level is another than C(admin).
+    """
+    level = parse_level(send("show cli level"))
+    if level != "admin":
+        raise Refused(
+            f"This socket of HAProxy gives the level '{level}', and changing servers needs 'admin'",
+            untouched="Nothing was changed",
+            remedy="Use the socket that HAProxy's configuration gives 'level admin'",
+            facts={"level": level},
+        )
+
+
 class _Process:
     """One process of HAProxy by its socket."""
 
@@ -242,14 +257,7 @@ class _Process:
         self._processes = processes
 
     def require_rights(self) -> None:
-        level = parse_level(self._send("show cli level"))
-        if level != "admin":
-            raise Refused(
-                f"This socket of HAProxy gives the level '{level}', and changing servers needs 'admin'",
-                untouched="Nothing was changed",
-                remedy="Use the socket that HAProxy's configuration gives 'level admin'",
-                facts={"level": level},
-            )
+        require_admin(self._send)
 
     def pools(self) -> tuple[str, ...]:
         lines = self._send("show backend").splitlines()

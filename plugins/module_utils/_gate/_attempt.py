@@ -20,7 +20,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Union
+from typing import Generic, TypeVar, Union
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import CommandFailed, TimedOut
 from ansible_collections.slipway.django.plugins.module_utils._gate._model import Moment, Sample
@@ -54,6 +54,7 @@ class Failure:
 
 
 Outcome = Union[Sample, Failure]
+Seen = TypeVar("Seen")
 
 
 class NotUnderstood(Exception):
@@ -112,15 +113,15 @@ class Watch:
                 connection.close()
 
 
-class Attempt:
+class Attempt(Generic[Seen]):
     """One look on its thread. When it has ended it puts itself into the queue."""
 
     def __init__(
-        self, index: int, look: Callable[[Watch], Sample], watch: Watch, ended: queue.SimpleQueue[Attempt]
+        self, index: int, look: Callable[[Watch], Seen], watch: Watch, ended: queue.SimpleQueue[Attempt[Seen]]
     ) -> None:
         self.index = index
         self.watch = watch
-        self.outcome: Outcome | None = None
+        self.outcome: Seen | Failure | None = None
         self._look = look
         self._ended = ended
 
@@ -137,7 +138,7 @@ class Attempt:
             self.watch.close()
             self._ended.put(self)
 
-    def end(self) -> Outcome:
+    def end(self) -> Seen | Failure:
         """Cut the look off, whose time is over, and say where it was."""
         outcome, stage = self.outcome, self.watch.stage
         self.watch.cut()

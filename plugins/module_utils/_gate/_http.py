@@ -6,11 +6,16 @@
 from __future__ import annotations
 
 import http.client
+import queue
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Union
 
-from ansible_collections.slipway.django.plugins.module_utils._gate._attempt import Watch
+from ansible_collections.slipway.django.plugins.module_utils._gate._attempt import Attempt, Failure, Watch
 from ansible_collections.slipway.django.plugins.module_utils._gate._network import connect, start_tls
+from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
 
 # A health page is small. What is longer is read no further: a probe must not fill the memory of its host.
 BODY_LIMIT = 1 << 20
@@ -67,6 +72,34 @@ def ask(request: Request, watch: Watch) -> Answer:
         headers = tuple(response.getheaders())
         cut = len(body) > BODY_LIMIT
         return Answer(response.status, headers, body[:BODY_LIMIT], cut, watch.elapsed_s() - began)
+
+
+Exchange = Union[Answer, Failure]
+
+
+def ask_all(requests: Sequence[Request], limits_s: Sequence[float], clock: Clock) -> list[Exchange]:
+    """Send all requests at once and return what came of each, in the same order.
+
+    For who needs the answers themselves: a gate looks by its checks.
+
+    :param limits_s: how long each may take, whatever its server does.
+    """
+    ended: queue.SimpleQueue[Attempt[Answer]] = queue.SimpleQueue()
+    running: dict[int, Attempt[Answer]] = {}
+    for index, (request, limit_s) in enumerate(zip(requests, limits_s)):
+        running[index] = Attempt(index, partial(ask, request), Watch(limit_s, clock), ended)
+        running[index].start()
+    came: dict[int, Exchange] = {}
+    while running:
+        nearest = min(running.values(), key=lambda attempt: attempt.watch.deadline)
+        try:
+            attempt = ended.get(timeout=max(0.0, nearest.watch.deadline - clock.monotonic()))
+        except queue.Empty:
+            attempt = nearest
+        # One that was cut off before has its outcome already.
+        if running.pop(attempt.index, None) is not None:
+            came[attempt.index] = attempt.end()
+    return [came[index] for index in range(len(requests))]
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

@@ -27,8 +27,8 @@ class Round:
         self._moments = moments
         self._clock = clock
         self._end = clock.monotonic() + left_s
-        self._ended: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
-        self._running: dict[int, Attempt] = {}
+        self._ended: queue.SimpleQueue[Attempt[Sample]] = queue.SimpleQueue()
+        self._running: dict[int, Attempt[Sample]] = {}
         self._samples: dict[int, Sample] = {}
 
     def take(self) -> list[Sample]:
@@ -63,7 +63,7 @@ class Round:
         if self._running.get(attempt.index) is attempt and attempt.outcome is not None:
             self._keep(attempt, attempt.outcome)
 
-    def _keep(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _keep(self, attempt: Attempt[Sample], outcome: Outcome) -> None:
         index = attempt.index
         del self._running[index]
         check = self._checks[index]

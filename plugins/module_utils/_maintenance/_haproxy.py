@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.slipway.django.plugins.module_utils._balancer._haproxy import HaproxyDriver, Send
+from ansible_collections.slipway.django.plugins.module_utils._balancer._haproxy import Send, require_admin
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import BalancerError
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._files import write_atomic
@@ -25,7 +25,7 @@ class HaproxySwitch:
         self._send = send
 
     def require_prepared(self) -> None:
-        HaproxyDriver(self._send).require_rights()
+        require_admin(self._send)
         maps = self._send("show map")
         # A line of the answer: "0 (/path) pattern loaded from file '/path' used by map at …".
         if f"({self._path})" not in maps:

@@ -13,7 +13,8 @@ import ssl
 from urllib.parse import urlsplit
 
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused, SlipwayError
-from ansible_collections.slipway.django.plugins.module_utils._gate._http import Failure, Outcome, Request, ask_all
+from ansible_collections.slipway.django.plugins.module_utils._gate._attempt import Failure
+from ansible_collections.slipway.django.plugins.module_utils._gate._http import Exchange, Request, ask_all
 from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
 
 _LIMIT_S = 5.0
@@ -56,7 +57,7 @@ def ask(request: Request, clock: Clock) -> bool:
     return judge(outcome)
 
 
-def judge(outcome: Outcome) -> bool:
+def judge(outcome: Exchange) -> bool:
     """Read the answer. Pure."""
     if isinstance(outcome, Failure):
         raise SlipwayError(
