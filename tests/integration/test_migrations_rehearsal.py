@@ -337,8 +337,8 @@ def left_in(site: DjangoSite, database: str) -> list[tuple[Any, ...]]:
 def test_a_role_that_may_make_no_database_rehearses_in_the_one_that_it_was_given(
     site: DjangoSite, prepared: str
 ) -> None:
-    site.cluster.query(prepared, "CREATE SCHEMA stale CREATE TABLE stale.rest AS SELECT 1 AS a; SELECT 1")
-    site.cluster.query(prepared, "ALTER SCHEMA stale OWNER TO shop; SELECT 1")
+    with site.cluster.connect(prepared, user="shop") as connection:
+        connection.execute("CREATE SCHEMA stale CREATE TABLE rest (a int)")
     site.migration("0002_note", NOTE)
     site.migration("0003_index", CONCURRENTLY, atomic=False)
     before, beside = schema(site), databases(site)
@@ -353,7 +353,8 @@ def test_a_role_that_may_make_no_database_rehearses_in_the_one_that_it_was_given
 
 
 def test_a_database_for_rehearsals_that_can_not_be_emptied_is_named(site: DjangoSite, prepared: str) -> None:
-    site.cluster.query(prepared, "CREATE SCHEMA theirs; SELECT 1")
+    with site.cluster.connect(prepared) as connection:
+        connection.execute("CREATE SCHEMA theirs")
     site.migration("0002_note", NOTE)
 
     message = refusal(site, "rehearsed").message
