@@ -42,7 +42,7 @@ part of it.
 Each release is a server with traffic that comes at random moments, measured by a real Prometheus every second. From its
 birth on a gate asks its health endpoint, its error rate and its share of slow requests, every {interval:g} s; it lasts
 {duration:g} s at least and {deadline:g} s at most. The ladder is that of the runbooks with seconds in place of minutes:
-above 5 % at once and above 2 % from 20 s on is a rollback, and so is what Fisher's test finds worse than the baseline of
+above 5 % at once and above 2 % from 20 s on is a rollback, so is what Fisher's test finds worse than the baseline of
 20 in 4000. Each run has its own random numbers.
 
 | release | requests a second | runs | verdicts | after the evidence in s: median, longest |
