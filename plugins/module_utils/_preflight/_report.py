@@ -47,6 +47,14 @@ LOOKS: Mapping[str, Look] = {
     "build": Look("A4", "build", "a release that can be built", False),
     "release": Look("A3", "release", "an answer of the new release", True),
 }
+# Why a step without a row was not asked.
+_UNASKED: Mapping[str, str] = {
+    "A1": "preflight_team_commands has none for it",
+    "A2": "preflight_required_variables is empty",
+    "A6": "the deployment rehearses them itself (migrate_rehearsal), or migration_dry_run.yml beforehand",
+    "A14": "preflight_team_commands has none for it",
+    "A15": "preflight_team_commands has none for it",
+}
 _WORST = (Mark.NOT_ASKED, Mark.PASSED, Mark.UNKNOWN, Mark.FAILED)
 _MARKS = {mark.value: mark for mark in Mark}
 
@@ -149,8 +157,11 @@ def report_lines(report: Report) -> list[str]:
 def _table(report: Report) -> Iterator[str]:
     for step, what in STEPS.items():
         yield f"{step:<4} {_step_mark(report, step):<20} {what}"
-        for words, hosts in _grouped(line for line in report.lines if line.step == step):
+        lines = [line for line in report.lines if line.step == step]
+        for words, hosts in _grouped(lines):
             yield f"     {words} ({', '.join(hosts)})"
+        if not lines and step in _UNASKED and step not in report.later:
+            yield f"     not asked: {_UNASKED[step]}"
 
 
 def _grouped(lines: Iterable[Line]) -> Iterator[tuple[str, list[str]]]:
@@ -176,8 +187,9 @@ def message(report: Report) -> str:
         return f"preflight: all {len(report.lines)} rows pass or were not asked"
     if not report.lines:
         return "preflight: nothing was looked at"
-    each = [
-        f"{line.host}: {line.step} {line.check} {line.mark.value}: expected {line.expected}, seen: {line.seen}"
-        for line in report.refusing
-    ]
+    each = [f"{_where(line)}: expected {line.expected}, seen: {line.seen}".rstrip(".") for line in report.refusing]
     return f"preflight: {len(each)} of {len(report.lines)} rows refuse. " + ". ".join(each)
+
+
+def _where(line: Line) -> str:
+    return f"{line.host}: {line.step} {line.check} {line.mark.value}"

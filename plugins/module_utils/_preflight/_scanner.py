@@ -4,8 +4,9 @@
 """Hard-coded secrets in a release's source, as detect-secrets finds them.
 
 Both of its lines, detect-secrets and the one that is kept up to date (bc-detect-secrets), have the same command and the
-same output. It ends with status 0 also when it could read nothing, so each scan is handed a file with a secret that it
-must find. What was audited stands in the repository's own C(.secrets.baseline).
+same output. It ends with status 0 also when it has read nothing (it passes over what lies outside of its working
+directory), so it is first handed a file with a secret that it must find, in the same way as the source. What was
+audited stands in the repository's own C(.secrets.baseline).
 """
 
 from __future__ import annotations
@@ -83,19 +84,20 @@ def secrets_rows(src: str, command: Sequence[str], when: str, runner: Runner, ti
 
 
 def _scan(src: str, program: Sequence[str], runner: Runner, timeout_s: float) -> list[Finding]:
-    with tempfile.TemporaryDirectory(prefix="slipway-scan-") as folder:
-        canary = os.path.join(folder, "canary.py")
-        with open(canary, "w", encoding="utf-8") as stream:
-            stream.write(_CANARY)
+    def scan(place: str) -> list[Finding]:
         # The baseline is compared by us: the option --baseline would write into the release.
-        argv = [*program, "scan", "--all-files", "--no-verify", ".", canary]
-        done = runner.run(argv, timeout_s=timeout_s, cwd=src)
+        argv = [*program, "scan", "--all-files", "--no-verify", "."]
+        done = runner.run(argv, timeout_s=timeout_s, cwd=place)
         if done.returncode != 0:
             raise CommandFailed(argv[:2], done.returncode, done.stderr.strip().rpartition("\n")[2])
-        found = read_findings(done.stdout)
-        if not any(os.path.basename(each.path) == "canary.py" and "slipway-scan-" in each.path for each in found):
+        return read_findings(done.stdout)
+
+    with tempfile.TemporaryDirectory(prefix="slipway-scan-") as folder:
+        with open(os.path.join(folder, "canary.py"), "w", encoding="utf-8") as stream:
+            stream.write(_CANARY)
+        if not scan(folder):
             raise SlipwayError("the scanner did not find the secret that it was given to find")
-        return [each for each in found if "slipway-scan-" not in each.path and each.path != BASELINE]
+    return [each for each in scan(src) if each.path != BASELINE]
 
 
 def _audited(src: str) -> list[Finding]:

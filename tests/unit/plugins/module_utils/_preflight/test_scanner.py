@@ -34,7 +34,7 @@ for top in sys.argv[4:]:
         for number, line in enumerate(open(path), 1):
             if "SECRET" in line or ("AKIA" in line and not os.environ.get("BLIND")):
                 found = dict(type="Secret Keyword", hashed_secret=line.strip(), line_number=number, filename=path)
-                results.setdefault(path, []).append(found)
+                results.setdefault(os.path.relpath(path), []).append(found)
 print(json.dumps(dict(results=results)))
 sys.exit(int(os.environ.get("STATUS", "0")))
 """
