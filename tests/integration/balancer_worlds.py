@@ -422,6 +422,28 @@ def world_of(driver: str, directory: Path) -> Iterator[World]:
         world.close()
 
 
+@contextlib.contextmanager
+def two_haproxies(directory: Path) -> Iterator[dict[str, HaproxyWorld]]:
+    """Two HAProxies over the applications of the first."""
+    worlds: dict[str, HaproxyWorld] = {}
+    for name in ("lb1", "lb2"):
+        (directory / name).mkdir(mode=0o755)
+        worlds[name] = HaproxyWorld(directory / name)
+    first, second = worlds.values()
+    for application in second.applications.values():
+        application.stop()
+    second.applications = first.applications
+    second.haproxy.ports = first.ports
+    try:
+        for world in worlds.values():
+            world.start()
+            world.settle()
+        yield worlds
+    finally:
+        second.stop()
+        first.close()
+
+
 class Held:
     """A request on one server that ends when it is let go."""
 

@@ -10,6 +10,7 @@ them as a task does.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -48,7 +49,28 @@ def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(name="world", params=list(WORLDS))
+# What `make test` asks every driver. The rest it asks nginx_flag alone, since test_lb_drain.py asks HAProxy much of the
+# same; `make proof` asks all of them everything (tests/proof/test_balancers.py sets this variable).
+EVERYTHING = "BALANCERS_EVERYTHING" in os.environ
+OF_EVERY_DRIVER = {
+    "test_out_and_back_check_apply_check_apply",
+    "test_nothing_reaches_one_that_is_out_and_all_reach_one_that_is_back",
+    "test_the_last_request_ends_before_the_server_is_out",
+    "test_at_the_deadline_it_is_put_back",
+    "test_refused_before_anything_is_changed",
+    "test_without_rights",
+    "test_it_comes_anew_while_sessions_end",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "world" in metafunc.fixturenames:
+        whole = EVERYTHING or metafunc.function.__name__ in OF_EVERY_DRIVER
+        drivers = [driver for driver in WORLDS if whole or driver == "nginx_flag"]
+        metafunc.parametrize("world", drivers, indirect=True)
+
+
+@pytest.fixture(name="world")
 def _world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == AlbWorld.driver:
         request.getfixturevalue("moto")
