@@ -15,12 +15,13 @@ import signal
 import subprocess
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar
 
 import boto3
+from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
 from ansible_collections.slipway.django.tests.integration import lab_s3
 from ansible_collections.slipway.django.tests.integration.lab_haproxy import (
     Application,
@@ -421,6 +422,28 @@ def world_of(driver: str, directory: Path) -> Iterator[World]:
         world.close()
 
 
+@contextlib.contextmanager
+def two_haproxies(directory: Path) -> Iterator[dict[str, HaproxyWorld]]:
+    """Two HAProxies over the applications of the first."""
+    worlds: dict[str, HaproxyWorld] = {}
+    for name in ("lb1", "lb2"):
+        (directory / name).mkdir(mode=0o755)
+        worlds[name] = HaproxyWorld(directory / name)
+    first, second = worlds.values()
+    for application in second.applications.values():
+        application.stop()
+    second.applications = first.applications
+    second.haproxy.ports = first.ports
+    try:
+        for world in worlds.values():
+            world.start()
+            world.settle()
+        yield worlds
+    finally:
+        second.stop()
+        first.close()
+
+
 class Held:
     """A request on one server that ends when it is let go."""
 
@@ -447,3 +470,34 @@ class Held:
         self._thread.join(30)
         assert not self._thread.is_alive()
         return self.answer if self.answer and self.answer[1] == self._name else None
+
+
+class Background:
+    """A run in a thread, with its end."""
+
+    def __init__(self, call: Callable[[], dict[str, Any]]) -> None:
+        self._call = call
+        self.result: dict[str, Any] | None = None
+        self.error: SlipwayError | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.result = self._call()
+        except SlipwayError as error:
+            self.error = error
+
+    def end(self) -> Background:
+        self._thread.join(90)
+        assert not self._thread.is_alive()
+        return self
+
+    def succeeded(self) -> dict[str, Any]:
+        assert self.end().error is None, self.error
+        assert self.result is not None
+        return self.result
+
+    def failed(self) -> SlipwayError:
+        assert self.end().error is not None, self.result
+        return self.error  # type: ignore[return-value]  # asserted in the line above

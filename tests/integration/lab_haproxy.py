@@ -124,8 +124,10 @@ class Haproxy:
     # Lines for the server's line in the configuration.
     options: dict[str, str] = field(default_factory=dict)
     state_file: bool = True
-    # More lines for the pool.
+    # More lines for the pool, what chooses a pool, and more pools.
     lines: str = ""
+    choice: str = "default_backend shop"
+    pools: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -156,12 +158,13 @@ defaults
   {"load-server-state-from-file global" if self.state_file else ""}
 frontend web
   bind 127.0.0.1:{self.front}
-  default_backend shop
+  {self.choice}
 backend shop
   option httpchk GET /health
   {self.lines}
   default-server check inter 200ms rise 2 fall 3 weight 100
 {servers}
+{self.pools}
 """
         )
 

@@ -3,15 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The contract of the drivers: what lb_drain and lb_info promise, each on each real balancer.
 
-Most of it calls the modules' own functions in this process, with options as AnsibleModule hands them over: a hundred
-runs of Ansible would show no more. ``test_as_a_task`` runs them as a task does.
+Most of it runs the modules in this process: hundreds of runs of Ansible would show no more. ``test_as_a_task`` runs
+them as a task does.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,17 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.slipway.django.plugins.module_utils._balancer._asking import read_through
-from ansible_collections.slipway.django.plugins.module_utils._balancer._drain import run
-from ansible_collections.slipway.django.plugins.module_utils._balancer._info import look
-from ansible_collections.slipway.django.plugins.module_utils._balancer._options import read_balancer
-from ansible_collections.slipway.django.plugins.module_utils._balancer._work import Tools
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.django.plugins.module_utils._polling import SystemClock
-from ansible_collections.slipway.django.plugins.module_utils._process import SystemRunner
-from ansible_collections.slipway.django.plugins.modules import lb_drain, lb_info
-from ansible_collections.slipway.django.tests.integration import lab_s3
+from ansible_collections.slipway.django.tests.integration import balancer_modules, lab_s3
 from ansible_collections.slipway.django.tests.integration.ansible_module import run_module
 from ansible_collections.slipway.django.tests.integration.balancer_worlds import (
     DRAIN,
@@ -38,6 +29,7 @@ from ansible_collections.slipway.django.tests.integration.balancer_worlds import
     READY,
     WORLDS,
     AlbWorld,
+    Background,
     Held,
     World,
     world_of,
@@ -57,7 +49,28 @@ def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(name="world", params=list(WORLDS))
+# What `make test` asks every driver. The rest it asks nginx_flag alone, since test_lb_drain.py asks HAProxy much of the
+# same; `make proof` asks all of them everything (tests/proof/test_balancers.py sets this variable).
+EVERYTHING = "BALANCERS_EVERYTHING" in os.environ
+OF_EVERY_DRIVER = {
+    "test_out_and_back_check_apply_check_apply",
+    "test_nothing_reaches_one_that_is_out_and_all_reach_one_that_is_back",
+    "test_the_last_request_ends_before_the_server_is_out",
+    "test_at_the_deadline_it_is_put_back",
+    "test_refused_before_anything_is_changed",
+    "test_without_rights",
+    "test_it_comes_anew_while_sessions_end",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "world" in metafunc.fixturenames:
+        whole = EVERYTHING or metafunc.function.__name__ in OF_EVERY_DRIVER
+        drivers = [driver for driver in WORLDS if whole or driver == "nginx_flag"]
+        metafunc.parametrize("world", drivers, indirect=True)
+
+
+@pytest.fixture(name="world")
 def _world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == AlbWorld.driver:
         request.getfixturevalue("moto")
@@ -74,19 +87,11 @@ class Contract:
     def drain(self, state: str, *servers: str, check: bool = False, **options: Any) -> dict[str, Any]:
         """lb_drain; raises what the module would fail with."""
         wanted = {**self.world.options(), "pool": "shop", "server": list(servers or "a"), "state": state}
-        params = _params(lb_drain.ARGUMENTS, {"timeout": 30, **self.world.quick, **wanted, **options})
-        clock = SystemClock()
-        request = lb_drain.read_request(params)
-        balancer = read_balancer(params, clock, SystemRunner())
-        tools = Tools(balancer.driver, clock, balancer.record, balancer.lock)
-        through = read_through(params["through"]) if params["through"] else None
-        return lb_drain.as_result(request, run(request, tools, check_mode=check, through=through))
+        return balancer_modules.drain({"timeout": 30, **self.world.quick, **wanted, **options}, check=check)
 
     def info(self, **options: Any) -> dict[str, Any]:
         """lb_info on the pool."""
-        params = _params(lb_info.ARGUMENTS, {**self.world.options(), "pool": ["shop"], **options})
-        balancer = read_balancer({**params, "pool": "shop"}, SystemClock(), SystemRunner())
-        return lb_info.as_result(look(balancer.driver, balancer.record, params["pool"]))
+        return balancer_modules.info({**self.world.options(), "pool": ["shop"], **options})
 
     def refused(self, state: str, *servers: str, **options: Any) -> SlipwayError:
         """The error of a run that must not have changed anything."""
@@ -102,43 +107,6 @@ class Contract:
     def as_told(self, state: str) -> str:
         """What a server is told for this state: some balancers know no drain."""
         return MAINT if state == DRAIN and not self.world.knows_drain else state
-
-
-class Background:
-    """A run in a thread, with its end."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-        self.result: dict[str, Any] | None = None
-        self.error: SlipwayError | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.result = self._call()
-        except SlipwayError as error:
-            self.error = error
-
-    def end(self) -> Background:
-        self._thread.join(90)
-        assert not self._thread.is_alive()
-        return self
-
-    def succeeded(self) -> dict[str, Any]:
-        assert self.end().error is None, self.error
-        assert self.result is not None
-        return self.result
-
-    def failed(self) -> SlipwayError:
-        assert self.end().error is not None, self.result
-        return self.error  # type: ignore[return-value]  # asserted in the line above
-
-
-def _params(arguments: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    validated = ArgumentSpecValidator(arguments).validate(options)
-    assert not validated.error_messages, validated.error_messages
-    return dict(validated.validated_parameters)
 
 
 @pytest.fixture(name="contract")

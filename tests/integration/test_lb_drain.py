@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
+from ansible_collections.slipway.django.tests.integration import balancer_modules
 from ansible_collections.slipway.django.tests.integration.ansible_module import ModuleRun, run_module
+from ansible_collections.slipway.django.tests.integration.balancer_worlds import Held, two_haproxies, world_of
 from ansible_collections.slipway.django.tests.integration.lab_haproxy import (
     HAPROXY,
     Application,
@@ -215,9 +219,8 @@ def test_at_the_deadline_the_server_is_readmitted(haproxy: Haproxy, applications
     request = held_request_to_a(haproxy, applications)
     run = drain(haproxy, "maintenance", timeout=1)
     assert run.failed
-    assert run.msg.startswith(
-        "1 sessions were still open on a after 1 s (1 at first, 1 at most). As it was before: a ("
-    )
+    assert run.msg.startswith("Still open on a after 1 s: 1 sessions (request of 127.0.0.1:")
+    assert " s) (1 at first, 1 at most). As it was before: a (" in run.msg
     assert haproxy.told()["a"] == READY
     assert f" a 127.0.0.1 2 {READY[0]} " in haproxy.state.read_text()
     assert not run.result["changed"]
@@ -231,10 +234,48 @@ def test_at_the_deadline_sessions_are_left_behind_and_may_end(
     request = held_request_to_a(haproxy, applications)
     result = drain(haproxy, "maintenance", timeout=1, on_timeout="cut").succeeded()
     assert result["cut"] == 1
-    assert "1 sessions were still open after 1." in result["msg"]
+    assert " still open and left to be cut: 1 sessions (request of 127.0.0.1:" in result["msg"]
     assert haproxy.told()["a"] == MAINT
     applications["a"].let_go.set()
     assert request.result()[0] == 200
+
+
+def test_a_websocket_is_told_from_a_request(tmp_path: Path) -> None:
+    with world_of("haproxy", tmp_path) as world, socket.socket() as client:
+        for name in "bc":
+            balancer_modules.drain({**world.options(), "pool": "shop", "server": [name], "state": "maintenance"})
+        client.connect(("127.0.0.1", world.front))
+        client.sendall(
+            b"GET /socket HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert b" 101 " in client.recv(1000)
+        options = {**world.options(), "pool": "shop", "server": ["a"], "state": "maintenance", "force": True}
+        result = balancer_modules.drain({**options, "timeout": 1, "on_timeout": "cut"})
+        host, port = client.getsockname()
+        (left,) = result["running"]
+        assert (left["kind"], left["source"], left["server"]) == ("WebSocket", f"{host}:{port}", "a")
+        assert f"still open and left to be cut: 1 sessions (WebSocket of {host}:{port} for " in result["msg"]
+
+
+def test_several_processes_are_told_the_same(tmp_path: Path) -> None:
+    with two_haproxies(tmp_path) as worlds:
+        both = [world.haproxy.socket for world in worlds.values()]
+        options = {"socket": both, "pool": "shop", "server": ["a"], "record_file": str(tmp_path / "record")}
+        held = Held(worlds["lb2"], "a")
+        with pytest.raises(SlipwayError, match="Still open on a after 1 s: 1 sessions"):
+            balancer_modules.drain({**options, "state": "maintenance", "timeout": 1})
+        assert [world.told()["a"] for world in worlds.values()] == ["ready", "ready"]
+        held.let_go()
+        balancer_modules.drain({**options, "state": "maintenance"})
+        assert [world.told()["a"] for world in worlds.values()] == ["maint", "maint"]
+        # One of them was told something else by hand: it is told once more.
+        worlds["lb2"].haproxy.command("set server shop/a state ready")
+        seen = balancer_modules.info({"socket": both, "pool": ["shop"], "record_file": str(tmp_path / "record")})
+        assert not seen["pools"]["shop"]["out"]["a"]["kept"]
+        assert balancer_modules.drain({**options, "state": "maintenance"})["changed"]
+        assert [world.told()["a"] for world in worlds.values()] == ["maint", "maint"]
+        assert not balancer_modules.drain({**options, "state": "maintenance"})["changed"]
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------

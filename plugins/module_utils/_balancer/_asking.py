@@ -118,6 +118,10 @@ class Checks:
             self._asked.update({name: (now, check) for name, check in answers.items()})
         return {name: self._asked[name][1] for name in addresses}
 
+    def forget(self) -> None:
+        """Ask all of them anew the next time."""
+        self._asked.clear()
+
 
 @dataclass(frozen=True)
 class Through:

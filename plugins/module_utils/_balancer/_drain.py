@@ -189,24 +189,24 @@ class _TakingOut:
         outcome = self._work.poll(self._judge, confirm=confirm, timeout_s=request.timeout_s)
         if not outcome.timed_out:
             return 0
-        self._left = self._still_open(outcome.last)
+        left = self._still_open(outcome.last)
+        self._left = self._left or left
         if request.at_deadline is AtDeadline.CUT:
             # Something else than sessions may be what was left: it is cut as well.
-            return max(1, self._left.count)
+            return max(1, left.count)
         if request.at_deadline is AtDeadline.WAIT:
             outcome = self._work.poll(self._judge, confirm=confirm, timeout_s=request.wait_timeout_s)
             if not outcome.timed_out:
                 return 0
-            self._left = self._still_open(outcome.last)
-        raise self._too_late()
+            left = self._still_open(outcome.last)
+        raise self._too_late(left)
 
-    def _too_late(self) -> SlipwayError:
+    def _too_late(self, left: Left) -> SlipwayError:
         request, sessions = self._work.request, self._sessions
         waits = request.at_deadline is AtDeadline.WAIT
-        assert self._left is not None
         return TimedOut(
             f"Still open on {', '.join(self._work.plan.names)} after "
-            f"{request.wait_timeout_s if waits else request.timeout_s:g} s: {self._left} "
+            f"{request.wait_timeout_s if waits else request.timeout_s:g} s: {left} "
             f"({sessions.first} at first, {sessions.max} at most)",
             untouched=self._work.put_back(),
             remedy="Give more time than the slowest request takes, or say on_timeout: cut to go on without them"
@@ -214,7 +214,7 @@ class _TakingOut:
             facts={
                 **self._work.facts(),
                 "sessions": vars(sessions),
-                "running": [one.as_dict() for one in self._left.running],
+                "running": [one.as_dict() for one in left.running],
             },
         )
 

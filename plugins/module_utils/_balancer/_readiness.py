@@ -152,8 +152,11 @@ class ReadinessDriver:
     def apply(self, pool: str, orders: Sequence[Order]) -> None:
         for order in orders:
             if order.admin is not None:
-                self._said.pop(order.server, None)
+                if order.admin is Admin.READY:
+                    self._said.pop(order.server, None)
                 self._flags.tell(order.server, order.admin)
+        # They answer otherwise now.
+        self._health.forget()
 
     def persist(self) -> None:
         """The files lie where they are."""

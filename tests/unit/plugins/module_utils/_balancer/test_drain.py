@@ -594,6 +594,22 @@ def test_on_after_the_deadline_when_asked_for() -> None:
     assert (result.cut, it.balancer.orders) == (0, ["a drain", "a maint"])
 
 
+def test_what_was_open_at_the_deadline_is_not_forgotten_later() -> None:
+    it = stage(sessions=3)
+    it.sessions((25.0, 0))
+    change = it.balancer.set_admin
+
+    def late(name: str, admin: Admin) -> None:
+        change(name, admin)
+        if admin is Admin.MAINT:
+            it.balancer.change("a", held="an old worker")
+            it.at(30.0, lambda: it.balancer.change("a", held=""))
+
+    it.balancer.set_admin = late  # type: ignore[method-assign,assignment]
+    result = it.run(replace(OUT, at_deadline=AtDeadline.WAIT, wait_timeout_s=100))
+    assert result.reason.endswith("later than 10 s, when open were: 3 sessions")
+
+
 def test_on_after_the_deadline_has_an_end_too() -> None:
     it = stage(sessions=3)
     with pytest.raises(TimedOut, match=r"Still open on a after 100 s: 3 sessions .* As it was before: a \(ready"):

@@ -79,12 +79,13 @@ def test_options_that_can_not_be_meant(options: dict[str, Any], words: str) -> N
 
 
 def options_in(directory: Path, driver: str) -> dict[str, Any]:
-    return {
+    options: dict[str, dict[str, Any]] = {
         "haproxy": {"socket": [str(directory / "s")], "state_file": str(directory / "state")},
         "nginx_flag": {"driver": driver, driver: {"file": str(directory / "f"), "directory": str(directory)}},
         "nginx_include": {"driver": driver, driver: {"file": str(directory / "f")}},
         "readiness": {"driver": driver, driver: {**READINESS, "directory": str(directory)}},
-    }[driver]
+    }
+    return options[driver]
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,17 @@ def test_a_second_run_does_not_wait_for_what_has_passed(it: Stage, tmp_path: Pat
     assert it.held() == ""
 
 
+def test_another_word_in_the_file_begins_nothing_anew(it: Stage) -> None:
+    it.tell("a", Admin.DRAIN)
+    it.held()
+    it.clock.advance(2)
+    it.tell("a", Admin.MAINT)
+    assert it.held() == "the balancer may not have noticed yet, 2.0 of 3 s have passed"
+    it.tell("a", Admin.READY)
+    it.tell("a", Admin.MAINT)
+    assert it.held() == "the balancer may not have noticed yet, 0.0 of 3 s have passed"
+
+
 def test_one_that_nobody_listens_for_gets_nothing(it: Stage) -> None:
     it.tell("a", Admin.MAINT)
     it.alive.answers["a"] = False

