@@ -97,7 +97,7 @@ test-unit: venv ## unit tests, below a minute
 TOGETHER = $(MAKE) -j 2 SIDE_BY_SIDE=1
 SECOND_LAB = LAB_NAME=$(or $(LAB_NAME),slipway)-2 LAB_SUBNET=$(or $(SECOND_SUBNET),10.89.78)
 FIRST_ROW = check_and_refusals preflight lease lost_host secrets
-SECOND_ROW = configuration broken_release verify zero_loss
+SECOND_ROW = configuration broken_release verify contract maintenance zero_loss
 
 .PHONY: test test-first-row test-second-row test-molecule test-integration test-e2e proof
 test: ## all of it: lint, unit, and on servers of the lab Molecule, integration, end to end
