@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, SlipwayError
-from ansible_collections.slipway.django.plugins.module_utils._gate._http import Answer, Failure
+from ansible_collections.slipway.django.plugins.module_utils._gate._attempt import Failure
+from ansible_collections.slipway.django.plugins.module_utils._gate._http import Answer
 from ansible_collections.slipway.django.plugins.module_utils._maintenance._probe import judge, read_probe
 
 ON = (("X-Maintenance", "on"), ("Retry-After", "300"))
