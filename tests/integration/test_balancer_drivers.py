@@ -194,7 +194,8 @@ def test_the_last_request_ends_before_the_server_is_out(traffic: Contract) -> No
     held = Held(traffic.world, "a")
     run_ = traffic.in_background("maintenance")
     wait_until("a is told", lambda: traffic.world.told()["a"] != READY)
-    time.sleep(0.5 + traffic.world.notice_s)
+    # Long enough that a run which does not wait would have ended, and that one which does has counted.
+    time.sleep(2 + traffic.world.notice_s)
     assert run_.result is None
     assert held.let_go() == (200, "a")
     result = run_.succeeded()
