@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import signal
 import subprocess
@@ -105,26 +104,13 @@ class SystemRunner:
         return Completed(tuple(argv), process.returncode, stdout, stderr)
 
 
-# fcntl.F_SETPIPE_SZ, which Python knows since 3.10, and the largest pipe that Linux gives an ordinary user (pipe(7)).
-_F_SETPIPE_SZ = 1031
-_PIPE_BYTES = 1 << 20
-
-
-def _widen(pipe: IO[bytes] | None) -> None:
-    """Make a pipe hold more; one that can't stays as it is."""
-    if pipe is not None:
-        with suppress(OSError):
-            fcntl.fcntl(pipe.fileno(), _F_SETPIPE_SZ, _PIPE_BYTES)
-
-
 @contextmanager
-def streaming(
-    argv: Sequence[str], *, stderr: IO[bytes], env: Mapping[str, str] | None = None
+def writing(
+    argv: Sequence[str], *, stdout: IO[bytes], stderr: IO[bytes], env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program whose output is too large to be held, and read as it comes from ``process.stdout``.
+    """Start a program whose output is too large to be held: it writes into a file.
 
-    It runs in a process group that dies with us, and is killed when the block is left before it has ended. Its pipe
-    holds as much as an ordinary user may ask for, so that a reader need not wake for each of its writes.
+    It runs in a process group that dies with us, and is killed when the block is left before it has ended.
 
     :param stderr: a file for its messages: a pipe that nobody reads would stop it.
     :raises CommandFailed: it can't be started.
@@ -133,7 +119,7 @@ def streaming(
         process = subprocess.Popen(
             list(argv),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=stderr,
             env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
             start_new_session=True,
@@ -142,7 +128,6 @@ def streaming(
     except OSError as error:
         raise CommandFailed(argv, None, str(error)) from error
     with process:
-        _widen(process.stdout)
         try:
             yield process
         finally:

@@ -76,6 +76,8 @@ def _went_back(story: Mapping[str, Any]) -> str:
         return "Nothing live was changed: the old release serves as before"
     if not returned["release"]:
         return "The site had no release before: the new one was taken out and stopped"
+    if not _whole_return(story):
+        return f"The way back was to {returned['release']}"
     return f"The site is back on {returned['release']}"
 
 
@@ -96,8 +98,12 @@ def _left_over(story: Mapping[str, Any]) -> Iterator[str]:
         yield f"After the rollout: {'; '.join(story['errors'])}"
 
 
+def _whole_return(story: Mapping[str, Any]) -> bool:
+    return not (story["return_failure"] or story["not_withdrawn"] or story["workers_failed"])
+
+
 def _verdict_name(story: Mapping[str, Any]) -> str:
-    whole_return = not (story["return_failure"] or story["not_withdrawn"] or story["workers_failed"])
+    whole_return = _whole_return(story)
     if story["kind"] == "rollback" and story["returned"]:
         return "whole" if whole_return else "failed"
     if story["failure"]:

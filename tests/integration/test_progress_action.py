@@ -168,6 +168,36 @@ def test_lines_while_it_runs(cluster: Cluster, tmp_path: Path, jobs: Path) -> No
     assert list(jobs.iterdir()) == []
 
 
+def test_lines_arrive_as_events(cluster: Cluster, tmp_path: Path) -> None:
+    # AWX runs playbooks by ansible-runner and shows what its events have as stdout.
+    arguments = options(cluster, tmp_path)
+    book = {"hosts": "all", "gather_facts": False, "tasks": [{"name": TASK, "slipway.django.pg_backup": arguments}]}
+    for name, file, text in [("project", "backup.yml", json.dumps([book])), ("inventory", "hosts", "db1\n")]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text(text)
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("ansible-runner"), "run", tmp_path, "-p", "backup.yml", "--json",
+         "--cmdline", f"-c local -e ansible_python_interpreter={sys.executable}"],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(TOP / ".cache" / "collections")},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    playing = Play(process)
+    try:
+        with locked(cluster):
+            playing.await_line(r'"stdout": "db1: pg_backup: ')
+            time.sleep(2)
+        playing.end()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    events = [json.loads(line) for _at, line in playing.lines if line.startswith("{")]
+    kinds = [one["event"] for one in events]
+    shown = next(place for place, one in enumerate(events) if one["stdout"].startswith("db1: pg_backup: "))
+    assert kinds.index("playbook_on_task_start") < shown < kinds.index("runner_on_ok"), playing.text
+    assert [one["counter"] for one in events] == sorted(one["counter"] for one in events)
+    assert (tmp_path / "artifacts").is_dir()
+
+
 def test_the_result_is_the_modules_own(cluster: Cluster, tmp_path: Path) -> None:
     # A null is an option that was given: the plugin leaves such a task alone.
     arguments = options(cluster, tmp_path)

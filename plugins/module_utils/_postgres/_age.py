@@ -51,7 +51,7 @@ def validate_identity(path: str) -> None:
 
 @dataclass(frozen=True)
 class Age:
-    """The program, and how it is run: its output is digested as it comes and made durable."""
+    """The program, and how it is run: its output is digested and made durable."""
 
     program: str
     dumper: Dumper

@@ -33,7 +33,10 @@ def settle(path: str) -> None:
 
 
 def digested(directory: str, name: str, tell: Callable[[int], None] = lambda _done: None) -> list[dict[str, Any]]:
-    """Settle and digest a file, or all files below a directory, as the manifest has them.
+    """Digest and settle a file, or all files below a directory, as the manifest has them.
+
+    In this order: the digest is of what the program wrote, as the kernel still has it. Who reads the file afterwards
+    asks the disk, and sees whether it has kept that.
 
     :param tell: is told how many bytes are digested.
     """
@@ -43,8 +46,8 @@ def digested(directory: str, name: str, tell: Callable[[int], None] = lambda _do
     for relative in names:
         path = os.path.join(directory, relative)
         os.chmod(path, 0o600)
-        settle(path)
         rows.append(file_row(relative, os.stat(path).st_size, sha256_file(path)))
+        settle(path)
         tell(sum(row["bytes"] for row in rows))
     if names != [name]:
         fsync_directory(whole)
@@ -59,6 +62,27 @@ def require_files(directory: str, files: Iterable[Mapping[str, Any]], *, untouch
     for row in files:
         path = os.path.join(directory, row["path"])
         require_digest(path, row["bytes"], row["sha256"], untouched=untouched, remedy=remedy)
+
+
+# The last words of pg_dumpall; a key of \restrict may follow them.
+_END = b"PostgreSQL database cluster dump complete"
+_END_WITHIN = 512
+
+
+def require_end(path: str) -> None:
+    """Return when pg_dumpall has written all: it does not look whether what it writes to its output arrives.
+
+    :raises Damaged: the end is missing.
+    """
+    with open(path, "rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _END_WITHIN))
+        found = _END in stream.read()
+    if not found:
+        raise Damaged(
+            f"The file {path} has {size} bytes and not the end that pg_dumpall writes",
+            remedy="See whether the disk is full",
+        )
 
 
 def complete(directory: str, files: Iterable[Mapping[str, Any]]) -> bool:

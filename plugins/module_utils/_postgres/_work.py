@@ -18,7 +18,7 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres import _m
 from ansible_collections.slipway.django.plugins.module_utils._postgres._archive import Written
 from ansible_collections.slipway.django.plugins.module_utils._postgres._client import Client, Connection
 from ansible_collections.slipway.django.plugins.module_utils._postgres._failures import explained
-from ansible_collections.slipway.django.plugins.module_utils._postgres._intact import require_files
+from ansible_collections.slipway.django.plugins.module_utils._postgres._intact import require_end, require_files
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import (
     ARCHIVES,
     GLOBALS,
@@ -240,6 +240,7 @@ class Work:
             _remove(path)
             why = error.stderr.strip().partition("\n")[0] or error.seen
             return Written(written.files, f"{written.messages}\n{GLOBALS} is not part of the backup: {why}".strip())
+        require_end(path)
         return Written([*written.files, *added.files], written.messages)
 
     def _require_not_shrunk(self, unit: str, seen: int | None, before: int | None, previous: Manifest | None) -> str:

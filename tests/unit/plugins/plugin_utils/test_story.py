@@ -43,7 +43,12 @@ WENT_BACK = {"failure": FAILURE, "returned": {"release": "aaaabbbbcccc-05060708"
         (WENT_BACK, "rolled_back", False, "The site is back on aaaabbbbcccc-05060708."),
         ({**WENT_BACK, "set_aside": ["app2"]}, "rolled_back", False, "without traffic of another release: app2."),
         ({**WENT_BACK, "not_withdrawn": ["app2"]}, "failed", False, "MAY STILL SERVE the wrong release: app2."),
-        ({**WENT_BACK, "return_failure": "502"}, "failed", False, "The way back is not whole: 502."),
+        (
+            {**WENT_BACK, "return_failure": "502"},
+            "failed",
+            False,
+            "The way back was to aaaabbbbcccc-05060708. The way back is not whole: 502.",
+        ),
         ({**WENT_BACK, "workers_failed": ["app1"]}, "failed", False, "could not be brought back: app1."),
         ({"failure": FAILURE, "returned": {"release": ""}}, "rolled_back", False, "The site had no release before"),
         ({"kind": "rollback", "returned": {"release": "x"}}, "whole", True, "rollback 20261121T160528Z-3f2a9c1"),

@@ -83,7 +83,7 @@ class FakeDumper:
     # What the program said, when the disk does not keep it.
     digested: bytes | None = None
     # What pg_dumpall says; an error when it may not.
-    globals: bytes | Exception = b"CREATE ROLE shop;"
+    globals: bytes | Exception = b"CREATE ROLE shop;\n-- PostgreSQL database cluster dump complete\n"
 
     def dump(
         self,

@@ -164,7 +164,7 @@ def test_taken_verified_published(tmp_path: Path) -> None:
     assert written["files"] == result.backup["files"]
     assert result.backup["warnings"] == ["pg_dump: warning: there are circular foreign-key constraints"]
     assert result.plan.changed
-    assert result.words.startswith(f"backup {ID} of shop with the label one is there: 33 bytes, written in")
+    assert result.words.startswith(f"backup {ID} of shop with the label one is there: 79 bytes, written in")
     assert [arguments[0] for arguments in world.restores()] == ["--list", "--file=/dev/null", "--schema-only"]
     assert (world.backups.stat().st_mode & 0o777, (world.backups / ID).stat().st_mode & 0o777) == (0o700, 0o700)
 

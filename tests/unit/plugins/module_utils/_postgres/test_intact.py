@@ -8,12 +8,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from ansible_collections.slipway.django.plugins.module_utils._postgres import _intact as intact
 from ansible_collections.slipway.django.plugins.module_utils._postgres._intact import (
     Damaged,
     complete,
     digested,
     file_row,
     require_digest,
+    require_end,
     require_files,
 )
 from hypothesis import given
@@ -81,3 +83,29 @@ def test_a_cut_archive_is_found_without_reading_it(tmp_path: Path, left: int) ->
 def test_an_archive_that_is_gone_is_found(tmp_path: Path) -> None:
     with pytest.raises(Damaged, match="can't be read: No such file or directory"):
         require_digest(str(tmp_path / "a"), 4, "00", untouched="", remedy="")
+
+
+def test_the_digest_is_taken_before_the_file_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A disk that does not keep what it was given: who reads afterwards finds something else.
+    path = tmp_path / "a"
+    path.write_bytes(b"written")
+    monkeypatch.setattr(intact, "settle", lambda name: Path(name).write_bytes(b"kept???"))
+    rows = digested(str(tmp_path), "a")
+    with pytest.raises(Damaged, match=r"The file .*/a is damaged: expected 7 bytes"):
+        require_files(str(tmp_path), rows, untouched="", remedy="")
+
+
+END = b"-- PostgreSQL database cluster dump complete\n--\n"
+
+
+@pytest.mark.parametrize("text", [END, b"x" * 100_000 + END, b"CREATE ROLE a;\n" + END + b"\\unrestrict key\n"])
+def test_globals_that_have_their_end(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "globals.sql").write_bytes(text)
+    require_end(str(tmp_path / "globals.sql"))
+
+
+@pytest.mark.parametrize("text", [b"", b"CREATE ROLE a;\n", END + b"x" * 1000])
+def test_globals_that_are_cut_off(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "globals.sql").write_bytes(text)
+    with pytest.raises(Damaged, match=rf"globals.sql has {len(text)} bytes and not the end that pg_dumpall writes"):
+        require_end(str(tmp_path / "globals.sql"))
