@@ -13,7 +13,7 @@ options:
   driver:
     description:
       - Kind of the balancer. The guide C(docs/balancers.md) compares them.
-      - V(haproxy) speaks the runtime API of HAProxy 2.2 or newer, by O(socket).
+      - V(haproxy) speaks the runtime API of HAProxy 2.4 or newer, by O(socket).
       - V(nginx_flag) has nginx choose one of several upstream groups by flag files, without a reload.
       - V(nginx_include) writes the upstream groups that nginx includes, and reloads it. A reload itself costs clients
         with open connections some requests.

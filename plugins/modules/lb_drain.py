@@ -332,7 +332,9 @@ running:
       description: Name of the server.
       type: str
     kind:
-      description: V(WebSocket), V(request) or V(connection).
+      description:
+        - V(WebSocket) or V(request), as HAProxy tells of the first hundred, V(session) for more of them.
+        - V(connection) where the balancer is not asked.
       type: str
     source:
       description: Who has opened it.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -194,7 +195,8 @@ def test_the_last_request_ends_before_the_server_is_out(traffic: Contract) -> No
     held = Held(traffic.world, "a")
     run_ = traffic.in_background("maintenance")
     wait_until("a is told", lambda: traffic.world.told()["a"] != READY)
-    time.sleep(0.5 + traffic.world.notice_s)
+    # Long enough that a run which does not wait would have ended, and that one which does has counted.
+    time.sleep(2 + traffic.world.notice_s)
     assert run_.result is None
     assert held.let_go() == (200, "a")
     result = run_.succeeded()
@@ -240,6 +242,32 @@ def test_at_the_deadline_it_is_left_behind_when_asked(traffic: Contract) -> None
     assert traffic.world.told()["a"] == MAINT
     # Nothing was done to it: it may end while its service lives.
     assert held.let_go() == (200, "a")
+
+
+def test_under_load_a_server_is_replaced_without_a_failure(traffic: Contract) -> None:
+    stop = threading.Event()
+    statuses: list[int] = []
+
+    def load() -> None:
+        while not stop.is_set():
+            statuses.append(traffic.world.get()[0])
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=load, daemon=True) for _number in range(2)]
+    for thread in threads:
+        thread.start()
+    traffic.drain("maintenance")
+    # As SIGKILL would end it: nothing can be in flight any more.
+    traffic.world.applications["a"].stop()
+    traffic.world.revive("a")
+    traffic.drain("ready")
+    before = traffic.world.applications["a"].requests
+    wait_until("a is asked again", lambda: traffic.world.applications["a"].requests > before, seconds=20)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(statuses) > 20
+    assert set(statuses) == {200}
 
 
 def test_a_dead_server_never_comes_back(traffic: Contract) -> None:

@@ -27,7 +27,7 @@ from ansible_collections.slipway.django.tests.integration.lab_haproxy import HAP
 
 pytestmark = [
     pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="needs the package haproxy"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
 ]
 PLAY = """
 - hosts: app1
@@ -52,7 +52,7 @@ class Pair:
             f"{name} lb_socket={world.haproxy.socket} lb_state={world.haproxy.state}"
             for name, world in self.worlds.items()
         )
-        local = f"ansible_connection=local ansible_become=false ansible_python_interpreter={sys.executable}"
+        local = f"ansible_connection=local\nansible_become=false\nansible_python_interpreter={sys.executable}"
         (self.directory / "hosts").write_text(f"app1\n{hosts}\n[all:vars]\n{local}\n", encoding="utf-8")
         (self.directory / "play.yml").write_text(PLAY, encoding="utf-8")
         extra = {

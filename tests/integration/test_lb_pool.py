@@ -30,7 +30,7 @@ from ansible_collections.slipway.django.tests.integration.lab_haproxy import HAP
 pytestmark = [
     pytest.mark.skipif(shutil.which(HAPROXY) is None, reason="needs the package haproxy"),
     pytest.mark.skipif(shutil.which(NGINX) is None, reason="needs the package nginx"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
 ]
 SETS = {"blue": "shop_blue", "green": "shop_green"}
 MEMBERS = {"shop_blue": "ab", "shop_green": "c"}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import Admin, BalancerError
@@ -31,6 +32,25 @@ class Flags:
                 remedy="Make it and give it to the user that runs this task, or name another directory",
                 facts={"directory": self.directory},
             )
+
+    def ensure(self) -> None:
+        """Make the directory, open to the same users as the one above it.
+
+        :raises BalancerError: it could not be made.
+        """
+        if os.path.isdir(self.directory):
+            return
+        try:
+            os.mkdir(self.directory)
+            # Not by the umask of whoever comes first: the next one may be another user of the same group.
+            os.chmod(self.directory, stat.S_IMODE(os.stat(os.path.dirname(self.directory)).st_mode))
+        except OSError as error:
+            raise BalancerError(
+                f"The directory {self.directory} could not be made: {error.strerror}",
+                untouched="This order was not carried out",
+                remedy="See the rights of the one above it",
+                facts={"directory": self.directory},
+            ) from error
 
     def told(self, server: str) -> Admin:
         """What the server was told.

@@ -209,9 +209,11 @@ def _not_understood(command: str, text: str) -> BalancerError:
     )
 
 
-# A line of `show sess` as 2.2 to 3.0 print it: the session's address, then key=value.
+# A line of `show sess` as 2.6 prints it: the session's address, then key=value.
 _SESSION: Final = re.compile(r"(0x[0-9a-f]+): proto=\S+ src=(\S*) fe=(\S*) be=(\S*) srv=(\S*) .*?\bage=(\S+) ")
 _AGE: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+# Each is asked for by a command of its own; thousands of WebSockets would take longer than anybody waits.
+_ASKED_FOR: Final = 100
 # What `show sess ADDRESS` says of one whose protocol was changed.
 _TUNNEL: Final = "MSG_TUNNEL"
 
@@ -297,7 +299,8 @@ class _Process:
 
     def running(self, pool: str, servers: Sequence[str]) -> list[Running]:
         found = parse_sessions(self._send("show sess"), pool, servers)
-        return [self._with_kind(address, session) for address, session in found]
+        asked = [self._with_kind(address, session) for address, session in found[:_ASKED_FOR]]
+        return asked + [replace(session, kind="session") for _address, session in found[_ASKED_FOR:]]
 
     def _with_kind(self, address: str, session: Running) -> Running:
         whole = self._send(f"show sess {address}")

@@ -47,7 +47,7 @@ def may_reach(directory: str, uid: int, gids: Sequence[int], look: Callable[[str
     """True when a process of this user finds a file in the directory: it must be let through each one above, too."""
     if uid == 0:
         return True
-    path = os.path.abspath(directory)
+    path = os.path.realpath(directory)
     while True:
         status = look(path)
         if status.st_uid == uid:
@@ -114,6 +114,9 @@ class NginxFlagDriver:
         return Pool(pool, master, servers)
 
     def refuse(self, pool: Pool, orders: Sequence[Order]) -> None:
+        flags = self._flags(pool.name)
+        if os.path.isdir(flags.directory):
+            flags.require_writable()
         after = {server.name: server.admin for server in pool.servers}
         after.update({order.server: order.admin for order in orders if order.admin is not None})
         out = [name for name, admin in after.items() if admin is not Admin.READY]
@@ -133,7 +136,7 @@ class NginxFlagDriver:
         flags = self._flags(pool)
         for order in orders:
             if order.admin is not None:
-                os.makedirs(flags.directory, mode=0o755, exist_ok=True)
+                flags.ensure()
                 flags.tell(order.server, order.admin)
 
     def persist(self) -> None:

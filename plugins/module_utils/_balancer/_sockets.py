@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ansible_collections.slipway.django.plugins.module_utils._balancer._asking import split_address
@@ -96,9 +96,6 @@ def resolve(address: str) -> set[Endpoint]:
     except socket.gaierror as error:
         raise InvalidOption("address", address, f"a host that this one knows ({error.strerror})") from error
     return {(str(_plain(ipaddress.ip_address(info[4][0]))), port) for info in infos}
-
-
-Read = Callable[[], Iterable[Connection]]
 
 
 def to_server(connections: Iterable[Connection], address: str) -> list[Connection]:

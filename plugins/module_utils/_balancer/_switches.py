@@ -116,6 +116,8 @@ class FlagSwitch:
 
     def require_rights(self) -> None:
         Flags(self._directory).require_writable()
+        if os.path.isdir(self._flags.directory):
+            self._flags.require_writable()
         self._processes.master()
 
     def live(self) -> str:
@@ -126,7 +128,7 @@ class FlagSwitch:
         return True
 
     def set_live(self, pool: str) -> None:
-        os.makedirs(self._flags.directory, mode=0o755, exist_ok=True)
+        self._flags.ensure()
         self._flags.tell(self._second_name, Admin.READY if pool == self._first else Admin.MAINT)
 
     def pending(self) -> str:

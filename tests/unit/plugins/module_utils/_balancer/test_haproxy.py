@@ -244,6 +244,15 @@ def test_recorded_sessions_are_named() -> None:
     assert driver_of(socket).running("other", ["a"]) == ()
 
 
+def test_only_the_first_hundred_are_asked_for() -> None:
+    line = next(line for line in recorded("show_sess").splitlines() if " srv=a " in line)
+    many = "\n".join(line.replace("0x564b7dd7a150", f"0x{number:x}") for number in range(150))
+    socket = FakeSocket(show_sess=many, show_sess_0x=recorded("show_sess_websocket"))
+    kinds = [one.kind for one in driver_of(socket).running("shop", ["a"])]
+    assert kinds == ["WebSocket"] * 100 + ["session"] * 50
+    assert len(socket.sent) == 101
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("0s", 0), ("59s", 59), ("1m30s", 90), ("2h1m", 7260), ("3d4h", 273600), ("1d", 86400), ("?", None), ("", None)],

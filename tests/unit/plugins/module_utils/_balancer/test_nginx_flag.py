@@ -140,6 +140,19 @@ def test_one_above_that_lets_nobody_through() -> None:
     assert not may_reach("/srv/flags", 33, (33,), look)
 
 
+def test_the_directory_of_a_pool_is_open_to_those_of_the_one_above(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2775)
+    before = os.umask(0o077)
+    try:
+        Flags(str(tmp_path / "shop")).ensure()
+        Flags(str(tmp_path / "shop")).ensure()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "shop").stat().st_mode & 0o7777 == 0o2775
+    with pytest.raises(BalancerError, match=r"none/shop could not be made: No such file"):
+        Flags(str(tmp_path / "none" / "shop")).ensure()
+
+
 def test_a_flag_that_was_made_by_hand_counts(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     assert Flags(str(tmp_path)).told("a") is Admin.MAINT

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.slipway.django.plugins.module_utils._balancer._asking import Passage
 from ansible_collections.slipway.django.plugins.module_utils._balancer._lock import OneLock
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import Admin, BalancerError, Pool, Process
+from ansible_collections.slipway.django.plugins.module_utils._balancer._nginx_include import Reload, UpstreamFile
 from ansible_collections.slipway.django.plugins.module_utils._balancer._plan import AtDeadline, MinHealthy
 from ansible_collections.slipway.django.plugins.module_utils._balancer._switch import (
     Switched,
@@ -20,15 +21,20 @@ from ansible_collections.slipway.django.plugins.module_utils._balancer._switch i
     plan_switch,
     run_switch,
 )
-from ansible_collections.slipway.django.plugins.module_utils._balancer._switches import HaproxySwitch
+from ansible_collections.slipway.django.plugins.module_utils._balancer._switches import (
+    FlagSwitch,
+    HaproxySwitch,
+    IncludeSwitch,
+)
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused, SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._gate._expectation import Expectation
 from ansible_collections.slipway.django.plugins.module_utils._polling import Clock
-from ansible_collections.slipway.django.tests.unit.fakes import FakeClock
+from ansible_collections.slipway.django.tests.unit.fakes import FakeClock, FakeRunner
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._balancer.fake_balancer import (
     FakeBalancer,
     server,
 )
+from ansible_collections.slipway.django.tests.unit.plugins.module_utils._balancer.test_nginx_include import Nginx
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -315,3 +321,52 @@ def test_text_after_an_order_is_an_error(tmp_path: Path) -> None:
     answers.answer = "Unknown map identifier. Please use #<id> or <file>.\n\n"
     with pytest.raises(BalancerError, match=r"with: Unknown map identifier.* This order was not carried out"):
         HaproxySwitch([answers], str(tmp_path / "m"), "shop").set_live("b")
+
+
+# --- nginx's files -------------------------------------------------------------------------------------------------
+
+
+def test_a_file_has_nginx_choose_the_second_set(tmp_path: Path) -> None:
+    switch = FlagSwitch(str(tmp_path), "shop", SETS, Nginx())  # type: ignore[arg-type]  # a stand-in
+    switch.require_rights()
+    assert (switch.live(), switch.settled(), switch.pending()) == ("shop_blue", True, "")
+    switch.set_live("shop_green")
+    assert switch.live() == "shop_green"
+    assert [path.name for path in (tmp_path / "shop.live").iterdir()] == ["green"]
+    switch.set_live("shop_blue")
+    assert switch.live() == "shop_blue"
+    assert list((tmp_path / "shop.live").iterdir()) == []
+
+
+MAP = "# the live set\nmap $host $shop {\n    default shop_blue;\n}\nmap $host $blog { default blog_blue; }\n"
+
+
+def include_switch(path: Path, nginx: Nginx, name: str = "shop") -> IncludeSwitch:
+    runner = FakeRunner().on("nginx", "-t").on("nginx", "-s", "reload", answer=nginx.reloaded)
+    reload = Reload(["nginx"], nginx, runner, FakeClock())  # type: ignore[arg-type]  # a stand-in
+    return IncludeSwitch(UpstreamFile(str(path), reload), name, nginx, reload)  # type: ignore[arg-type]
+
+
+def test_the_default_of_a_map_is_written_and_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "live.conf"
+    path.write_text(MAP)
+    nginx = Nginx()
+    switch = include_switch(path, nginx)
+    switch.require_rights()
+    assert (switch.live(), switch.settled(), switch.pending()) == ("shop_blue", True, "")
+    switch.set_live("shop_green")
+    assert path.read_text() == MAP.replace("shop_blue", "shop_green")
+    assert (switch.live(), switch.settled()) == ("shop_green", True)
+    assert switch.pending().startswith("1 old workers of nginx (11) still have clients")
+    # A run that dies before the reload.
+    path.write_text(MAP)
+    assert not switch.settled()
+
+
+def test_a_map_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "live.conf"
+    path.write_text(MAP)
+    with pytest.raises(InvalidOption, match=r"name: 'shopp' is not accepted, .* Write there: map \$host \$shopp"):
+        include_switch(path, Nginx(), "shopp").live()
+    with pytest.raises(Refused, match="can't be read: No such file"):
+        include_switch(tmp_path / "none", Nginx()).live()
