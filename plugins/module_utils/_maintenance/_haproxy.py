@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.slipway.django.plugins.module_utils._balancer._haproxy import HaproxyDriver, Send
+from ansible_collections.slipway.django.plugins.module_utils._balancer._haproxy import Send, parse_level
 from ansible_collections.slipway.django.plugins.module_utils._balancer._model import BalancerError
 from ansible_collections.slipway.django.plugins.module_utils._errors import Refused, SlipwayError
 from ansible_collections.slipway.django.plugins.module_utils._files import write_atomic
@@ -25,7 +25,14 @@ class HaproxySwitch:
         self._send = send
 
     def require_prepared(self) -> None:
-        HaproxyDriver(self._send).require_rights()
+        level = parse_level(self._send("show cli level"))
+        if level != "admin":
+            raise Refused(
+                f"This socket of HAProxy gives the level '{level}', and telling a map needs 'admin'",
+                untouched="Nothing was changed",
+                remedy="Use the socket that HAProxy's configuration gives 'level admin'",
+                facts={"level": level},
+            )
         maps = self._send("show map")
         # A line of the answer: "0 (/path) pattern loaded from file '/path' used by map at …".
         if f"({self._path})" not in maps:
