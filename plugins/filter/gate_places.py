@@ -15,7 +15,7 @@ author:
   - slipway.django contributors (@slipway)
 options:
   _input:
-    description: Gates, each with C(checks), and C(on), C(every), C(user) if need be.
+    description: Gates, each with C(checks), and C(group), C(every), C(user) if need be.
     type: list
     elements: dict
     required: true

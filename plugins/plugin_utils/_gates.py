@@ -23,7 +23,7 @@ def place_gates(
 ) -> list[dict[str, Any]]:
     """Return, for each host and user, the checks that are asked there in one go.
 
-    A gate has C(on): a group, whose first host asks, or with C(every) each of them; without it the vantage point asks.
+    A gate has C(group), whose first host asks, or with C(every) each of them; without it the vantage point asks.
     C(user) is whom the checks run as. A check whose C(when) is false is left out; so is a gate of a group that the
     inventory does not have.
     """
@@ -37,9 +37,9 @@ def place_gates(
 
 
 def _hosts(gate: Mapping[str, Any], groups: Mapping[str, Sequence[str]], vantage: str) -> list[str]:
-    if "on" not in gate:
+    if "group" not in gate:
         return [vantage]
-    hosts = list(groups.get(gate["on"], []))
+    hosts = list(groups.get(gate["group"], []))
     return hosts if gate.get("every") else hosts[:1]
 
 

@@ -230,6 +230,7 @@ def gate_options(application: Application, url: str, *, interval_s: float, deadl
             "bad": f'sum(increase({responses}{{{me},status=~"5.."}}[$window]))',
             "total": f"sum(increase({responses}{{{me}}}[$window]))",
             "thresholds": [{**_NO_RUNG, **rung} for rung in LADDER],
+            "window": WINDOW_S,
             "baseline": BASELINE,
         },
         {
@@ -239,11 +240,12 @@ def gate_options(application: Application, url: str, *, interval_s: float, deadl
             "bad": f'{counted} - sum(increase({latency}_bucket{{{me},le="2.5"}}[$window]))',
             "total": counted,
             "thresholds": [{**_NO_RUNG, **rung} for rung in SLOW],
+            "window": WINDOW_S,
         },
     ]
     defaults = {option: given.get("default") for option, given in check_spec().items()}
     return {
-        "checks": [{**defaults, "window": WINDOW_S, **check} for check in checks],
+        "checks": [{**defaults, **check} for check in checks],
         "successes": 3,
         "failures_allowed": 1,
         "wrong_release_limit": 1,
