@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import closing, losing, process
 from .closing import Closing
@@ -85,7 +87,7 @@ def circumstances(settings: Settings, fleet: Fleet) -> Circumstances:
     pinned = (settings.checkout / "lab" / "site" / "base" / "requirements.txt").read_text(encoding="utf-8")
     versions.update(re.findall(r"^(Django|gunicorn|celery)(?:\[.*\])?==(\S+)", pinned, re.MULTILINE | re.IGNORECASE))
     date = time.strftime("%Y-%m-%d", time.gmtime())
-    return Circumstances(date, _commit(settings.checkout), versions, _machine(), os.getloadavg()[0])
+    return Circumstances(date, commit(settings.checkout), versions, _machine(), os.getloadavg()[0])
 
 
 def _first_version(text: str) -> str:
@@ -100,7 +102,8 @@ def _ansible(settings: Settings) -> str:
     )
 
 
-def _commit(checkout: Path) -> str:
+def commit(checkout: Path) -> str:
+    """The commit of the checkout, and whether what it delivers differs from it."""
     head = process.run(["git", "-C", str(checkout), "rev-parse", "--short=12", "HEAD"]).check().stdout.strip()
     paths = ("playbooks", "roles", "plugins")
     changed = process.run(["git", "-C", str(checkout), "status", "--porcelain", "--", *paths]).check().stdout
@@ -119,7 +122,26 @@ def machine_in_words() -> str:
     """When and on what, for a page about no more than that."""
     checkout = Path(__file__).resolve().parents[2]
     date = time.strftime("%Y-%m-%d", time.gmtime())
-    return f"{date}, commit {_commit(checkout)}. Machine: {_machine()}. Load average: {os.getloadavg()[0]:.1f}."
+    return f"{date}, commit {commit(checkout)}. Machine: {_machine()}. Load average: {os.getloadavg()[0]:.1f}."
+
+
+class Kept:
+    """What a campaign has seen of its parts, which may be done one by one: of one commit only."""
+
+    def __init__(self, checkout: Path, campaign: str) -> None:
+        self._folder = checkout / ".cache" / "proof" / "seen" / campaign
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._commit = commit(checkout)
+
+    def put(self, part: str, value: object) -> None:
+        """Keep what JSON can hold, in place of what an earlier run has kept."""
+        (self._folder / f"{part}.json").write_text(json.dumps([self._commit, value]), encoding="utf-8")
+
+    def get(self, part: str) -> Any:
+        """Return it, None when there is nothing of this commit."""
+        path = self._folder / f"{part}.json"
+        found, value = json.loads(path.read_text(encoding="utf-8")) if path.exists() else ("", None)
+        return value if found == self._commit else None
 
 
 def render_zero_loss(seen: Circumstances, rounds: Sequence[Round], control: Figures) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -60,35 +59,22 @@ class Row:
     failed: list[str]
 
 
-@dataclass
-class Campaign:
-    """What was seen so far."""
-
-    rows: list[Row] = field(default_factory=list)
-
-    def page(self) -> str:
-        failed = [f"{row.versions.replace(' | ', '/')}: {', '.join(row.failed)}" for row in self.rows if row.failed]
-        missing = len(VERSIONS) - len(self.rows)
-        if missing:
-            failed.append(f"{missing} were not run")
-        return TEMPLATE.format(
-            verdict=f"All passed with {len(self.rows)} of them" if not failed else "NOT: " + "; ".join(failed),
-            files=len(FILES),
-            rows="\n".join(f"| {r.versions} | {r.passed} | {r.skipped} | {len(r.failed)} |" for r in self.rows),
-            circumstances=proof.machine_in_words(),
-        )
-
-
-@pytest.fixture(scope="module")
-def campaign() -> Iterator[Campaign]:
-    found = Campaign()
-    yield found
-    if found.rows:
-        PAGE.write_text(found.page(), encoding="utf-8")
+def page(kept: proof.Kept) -> str:
+    found = {version.name: kept.get(version.name) for version in VERSIONS}
+    rows = [Row(**values) for values in found.values() if values]
+    wrong = [f"{name}: not run" for name, values in found.items() if not values]
+    wrong += [f"{row.versions.replace(' | ', '/')}: {', '.join(row.failed)}" for row in rows if row.failed]
+    return TEMPLATE.format(
+        verdict=f"All passed with all {len(rows)}" if not wrong else f"NOT: {'; '.join(wrong)}",
+        files=len(FILES),
+        rows="\n".join(f"| {r.versions} | {r.passed} | {r.skipped} | {len(r.failed)} |" for r in rows),
+        circumstances=proof.machine_in_words(),
+    )
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
-def test_with(version: Version, campaign: Campaign, tmp_path: Path) -> None:
+def test_with(version: Version, tmp_path: Path) -> None:
+    kept = proof.Kept(CHECKOUT, "django-versions")
     venv = environment(version, CHECKOUT / ".cache" / "versions")
     report = tmp_path / "report.xml"
     here = CHECKOUT / "tests" / "integration"
@@ -97,7 +83,8 @@ def test_with(version: Version, campaign: Campaign, tmp_path: Path) -> None:
     done = subprocess.run(
         command, env={**os.environ, "SLIPWAY_TEST_VENV": str(venv)}, capture_output=True, text=True, check=False
     )
-    campaign.rows.append(read(report, versions(venv)))
+    kept.put(version.name, vars(read(report, versions(venv))))
+    PAGE.write_text(page(kept), encoding="utf-8")
     assert done.returncode == 0, done.stdout[-5000:]
 
 

@@ -121,9 +121,14 @@ def objecting(entry: dict[str, Any]) -> set[str]:
 class Campaign:
     """All of it."""
 
+    kept: proof.Kept
     seen: list[Seen] = field(default_factory=list)
 
     def page(self) -> str:
+        for seen in self.seen:
+            self.kept.put(seen.project, vars(seen))
+        found = {project.name: self.kept.get(project.name) for project in PROJECTS}
+        self.seen = [Seen(**values) if values else Seen(name, "") for name, values in found.items()]
         wrong = [f"{seen.project}: {what}" for seen in self.seen for what in seen.wrong]
         total = sum(len(seen.plan) for seen in self.seen)
         return TEMPLATE.format(
@@ -138,7 +143,7 @@ class Campaign:
 
 @pytest.fixture(scope="module", name="campaign")
 def _campaign() -> Iterator[Campaign]:
-    campaign = Campaign()
+    campaign = Campaign(proof.Kept(CHECKOUT, "real-projects"))
     yield campaign
     if campaign.seen:
         PAGE.write_text(campaign.page(), encoding="utf-8")
