@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from slipway_lab.fleet import LOAD_PASSWORD, pattern_of_marks
 from slipway_lab.project import Run
@@ -49,7 +50,7 @@ SETTINGS = {
     "verify_watch_deadline": 40,
 }  # fmt: skip
 # The same, with one expectation of each check that can't be met.
-RED = {
+RED: dict[str, Any] = {
     "verify_page_text": "No such text",
     "verify_static_path": "/absent.css",
     "verify_login_fields": {"username": "load", "password": "lab-mark-wrong"},
@@ -74,7 +75,7 @@ def settle(world: World) -> None:
     file.write_text(json.dumps(SETTINGS), encoding="utf-8")
 
 
-def verify(world: World, *, verbosity: int = 0, **extra: object) -> Run:
+def verify(world: World, *, verbosity: int = 0, **extra: Any) -> Run:
     return world.project.run("verify.yml", arguments=("-e", json.dumps(extra)), verbosity=verbosity)
 
 
