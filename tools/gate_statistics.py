@@ -74,11 +74,11 @@ rate of a healthy site for that reason.
 ## Against a baseline
 
 Where a rate was measured before the deployment, or is measured on other servers at the same time, Fisher's exact test
-says how often chance alone would put so many of all errors on the side of the new release. A rung `times_baseline: 1.2`
-is exceeded when that is less than once in a hundred *and* the rate is more than 1.2 times as high: the first alone
-would find differences that matter to nobody once there are many requests, the second alone would take a single error
-for harm. It needs no error in the baseline. Tests on ranks, such as that of Mann and Whitney, find little in counts of
-which most are zero.
+says how often chance alone would put so many of all errors on the side of the new release. A rung
+`times_baseline: 1.2` is exceeded when that is less than once in a hundred *and* the rate is more than 1.2 times as
+high: the first alone would find differences that matter to nobody once there are many requests, the second alone would
+take a single error for harm. It needs no error in the baseline. Tests on ranks, such as that of Mann and Whitney, find
+little in counts of which most are zero.
 """
 
 

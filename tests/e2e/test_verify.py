@@ -75,7 +75,7 @@ def settle(world: World) -> None:
     file.write_text(json.dumps(SETTINGS), encoding="utf-8")
 
 
-def verify(world: World, *, verbosity: int = 0, **extra: object) -> Run:
+def verify(world: World, *, verbosity: int = 0, **extra: Any) -> Run:
     return world.project.run("verify.yml", arguments=("-e", json.dumps(extra)), verbosity=verbosity)
 
 

@@ -55,7 +55,8 @@ class Psql:
             "PGOPTIONS": limits,
             "PGCONNECT_TIMEOUT": str(max(2, int(limit_s) + 1)),
         }
-        # --command and no script: psql's own commands, which could write files, are then not understood.
+        # --command and no script: psql's own commands, which could write files, are understood at its beginning only,
+        # and there refused.
         argv = [self.program, "-XqAt", "--no-password", "-F", _SEPARATOR, "-v", "ON_ERROR_STOP=1", f"--command={query}"]
         done = self.runner.run(argv, timeout_s=limit_s, env=environment)
         if done.returncode == _NO_CONNECTION:

@@ -51,6 +51,9 @@ class SqlCheck:
 def read_sql(common: Common, params: Mapping[str, Any], runner: Runner) -> SqlCheck:
     """Read the options of a check of kind C(sql)."""
     query = needed(common.path, params, "query")
+    if query.lstrip().startswith("\\"):
+        # psql takes it for a command of its own, and some of those run programs.
+        raise InvalidOption(f"{common.path}.query", query, "SQL, no command of psql")
     limits = read_limits(common, params)
     if not limits.asked:
         raise InvalidOption(f"{common.path}.equals", None, "equals, min, max or thresholds: any value would do")

@@ -17,7 +17,7 @@ GROUPS = {"worker": ["app1", "app2"], "database": ["db1"], "all": ["lb1"]}
 
 
 def test_checks_are_asked_in_one_go_for_each_host_and_user() -> None:
-    gates = [
+    gates: list[dict[str, Any]] = [
         {"checks": [{"name": "page"}, {"name": "static", "when": False}, {"name": "login", "text": "", "when": True}]},
         {"checks": [{"name": "headers"}]},
         {"group": "worker", "user": "shop", "checks": [{"name": "workers"}]},
