@@ -99,7 +99,7 @@ def _judged(outcome: Exchange, expectation: Expectation) -> Sample:
 class Checks:
     """The health of servers, asked again only when the last answers are of an earlier second."""
 
-    def __init__(self, health: Health, clock: Clock, *, every_s: float = 0.5) -> None:
+    def __init__(self, health: Health, clock: Clock, *, every_s: float = 1.0) -> None:
         self._health = health
         self._clock = clock
         self._every_s = every_s

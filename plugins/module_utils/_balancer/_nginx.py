@@ -245,9 +245,7 @@ class Processes:
     def workers(self, master: Process) -> tuple[Worker, ...]:
         """Return its workers, the old ones too."""
         found = []
-        for name in os.listdir(self._proc):
-            if not name.isdigit():
-                continue
+        for name in self._children(master.pid):
             stat = self._stat(int(name))
             if stat is None or stat[0] != master.pid:
                 continue
@@ -255,6 +253,14 @@ class Processes:
             if title.startswith("nginx: worker"):
                 found.append(Worker(int(name), stat[1], "is shutting down" in title))
         return tuple(sorted(found, key=lambda worker: worker.pid))
+
+    def _children(self, pid: int) -> list[str]:
+        try:
+            with open(f"{self._proc}/{pid}/task/{pid}/children", encoding="ascii") as stream:
+                return stream.read().split()
+        except OSError:
+            # A kernel without that file (CONFIG_PROC_CHILDREN): each process is asked for its parent.
+            return [name for name in os.listdir(self._proc) if name.isdigit()]
 
     def user(self, pid: int) -> tuple[int, tuple[int, ...]] | None:
         """Return the user of a process and all of its groups, None of one that is gone."""

@@ -74,7 +74,7 @@ class NginxFlagDriver:
         directory: str,
         processes: Processes,
         checks: Checks,
-        connections: Callable[[], Sequence[_sockets.Connection]] = _sockets.read_connections,
+        connections: _sockets.Read = _sockets.read_connections,
     ) -> None:
         self._path = path
         self._directory = directory
@@ -107,7 +107,7 @@ class NginxFlagDriver:
         master = self._processes.master()
         lines = self._lines(pool)
         checks = self._checks.of({line.name: line.address for line in lines})
-        connections = self._connections()
+        connections = self._connections(line.address for line in lines)
         servers = tuple(
             build_server(line, checks[line.name], len(_sockets.to_server(connections, line.address))) for line in lines
         )
@@ -143,10 +143,11 @@ class NginxFlagDriver:
         """The files lie where they outlive nginx and the host."""
 
     def running(self, pool: str, servers: Sequence[str]) -> tuple[Running, ...]:
-        connections = self._connections()
+        lines = self._lines(pool)
+        connections = self._connections(line.address for line in lines)
         return tuple(
             Running(line.name, "connection", _sockets.in_words(connection))
-            for line in self._lines(pool)
+            for line in lines
             if line.name in servers
             for connection in _sockets.to_server(connections, line.address)
         )

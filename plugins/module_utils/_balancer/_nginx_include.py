@@ -11,7 +11,7 @@ being read has no connection to any server yet.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -158,7 +158,7 @@ class NginxIncludeDriver:
         processes: Processes,
         reload: Reload,
         checks: Checks,
-        connections: Callable[[], Sequence[_sockets.Connection]] = _sockets.read_connections,
+        connections: _sockets.Read = _sockets.read_connections,
     ) -> None:
         self._file = file
         self._processes = processes
@@ -182,7 +182,7 @@ class NginxIncludeDriver:
         master = self._processes.master()
         old = [worker.pid for worker in self._processes.workers(master) if worker.old]
         checks = self._checks.of({line.name: line.address for line in lines})
-        connections = self._connections()
+        connections = self._connections(line.address for line in lines)
         stale = not self._file.in_effect(text)
         servers = []
         for line in lines:
@@ -206,11 +206,11 @@ class NginxIncludeDriver:
         """The file is what nginx reads when it starts."""
 
     def running(self, pool: str, servers: Sequence[str]) -> tuple[Running, ...]:
-        _text, groups = read_groups(self._file.path)
-        connections = self._connections()
+        lines = group_of(read_groups(self._file.path)[1], pool, self._file.path)
+        connections = self._connections(line.address for line in lines)
         return tuple(
             Running(line.name, "connection", _sockets.in_words(connection))
-            for line in group_of(groups, pool, self._file.path)
+            for line in lines
             if line.name in servers
             for connection in _sockets.to_server(connections, line.address)
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ansible_collections.slipway.django.plugins.module_utils._balancer import _sockets
@@ -59,7 +59,7 @@ class ReadinessDriver:
         health: Checks,
         alive: Checks,
         clock: Clock,
-        connections: Callable[[], Sequence[_sockets.Connection]] = _sockets.read_connections,
+        connections: _sockets.Read = _sockets.read_connections,
     ) -> None:
         self._pool = pool
         self._servers = dict(servers)
@@ -85,7 +85,7 @@ class ReadinessDriver:
         told = {name: self._flags.told(name) for name in self._servers}
         health = self._health.of(self._servers)
         alive = self._alive.of({name: self._servers[name] for name in told if told[name] is not Admin.READY})
-        connections = self._connections()
+        connections = self._connections(self._servers.values())
         servers = tuple(
             self._server(name, told[name], health[name], alive.get(name), connections) for name in self._servers
         )
@@ -162,7 +162,7 @@ class ReadinessDriver:
         """The files lie where they are."""
 
     def running(self, pool: str, servers: Sequence[str]) -> tuple[Running, ...]:
-        connections = self._connections()
+        connections = self._connections(self._servers.values())
         return tuple(
             Running(name, "connection", _sockets.in_words(connection))
             for name in servers

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.slipway.django.plugins.module_utils._balancer._asking import split_address
@@ -31,24 +31,29 @@ class Connection:
     remote: Endpoint
 
 
-def parse_table(text: str, *, byteorder: str = sys.byteorder) -> list[Connection]:
-    """Return the open connections of one of the kernel's tables.
+def parse_table(text: str, ports: Collection[int], *, byteorder: str = sys.byteorder) -> list[Connection]:
+    """Return the open connections of one of the kernel's tables that have one of these ports at an end.
+
+    A busy balancer has tens of thousands of lines, of which few are asked for: they are told apart before any is read.
 
     :raises BalancerError: a line is not as proc(5) says.
     """
+    wanted = {f"{port:04X}" for port in ports}
     found = []
     for line in text.splitlines()[1:]:
-        words = line.split()
+        words = line.split(None, 4)
         try:
-            local, remote, state = _endpoint(words[1], byteorder), _endpoint(words[2], byteorder), int(words[3], 16)
+            if words[1][-5] != ":" or words[2][-5] != ":":
+                raise ValueError("no address with four digits of a port")
+            if int(words[3], 16) not in _OPEN or not {words[1][-4:], words[2][-4:]} & wanted:
+                continue
+            found.append(Connection(_endpoint(words[1], byteorder), _endpoint(words[2], byteorder)))
         except (IndexError, ValueError) as error:
             raise BalancerError(
                 f"A line of the kernel's table of connections is not understood: {line.strip()!r}",
                 untouched="Nothing was changed",
                 remedy="See /proc/net/tcp on this host",
             ) from error
-        if state in _OPEN:
-            found.append(Connection(local, remote))
     return found
 
 
@@ -68,21 +73,26 @@ def _plain(
     return mapped or address
 
 
-def read_connections() -> list[Connection]:
-    """Return all open connections of this host.
+def read_connections(addresses: Iterable[str]) -> list[Connection]:
+    """Return the open connections of this host that have a port of one of these addresses at an end.
 
     :raises BalancerError: the kernel's tables can't be read.
     """
+    ports = {split_address(address)[1] for address in addresses}
     found = []
     for path in TABLES:
         try:
             with open(path, encoding="ascii") as stream:
-                found += parse_table(stream.read())
+                found += parse_table(stream.read(), ports)
         except FileNotFoundError:
             # A kernel without IPv6 has no second table; one without the first has no connections to count.
             if path == TABLES[0]:
                 raise BalancerError(f"{path} is not there, so that connections can't be counted") from None
     return found
+
+
+# How a driver asks for them; tests have another way.
+Read = Callable[[Iterable[str]], Sequence[Connection]]
 
 
 def resolve(address: str) -> set[Endpoint]:

@@ -185,6 +185,13 @@ def test_its_own_workers_old_and_new(nginx: Processes) -> None:
     assert nginx.user(999) is None
 
 
+def test_its_children_are_taken_from_the_kernel_where_it_tells_them(nginx: Processes, tmp_path: Path) -> None:
+    children = tmp_path / "proc" / "100" / "task" / "100" / "children"
+    children.parent.mkdir(parents=True)
+    children.write_text("101 ")
+    assert nginx.workers(nginx.master()) == (Worker(101, 8, False),)
+
+
 @pytest.mark.parametrize("pid", ["", "101\n", "999\n", "no number\n"])
 def test_a_pid_file_that_names_no_nginx(nginx: Processes, tmp_path: Path, pid: str) -> None:
     (tmp_path / "pid").write_text(pid)

@@ -50,7 +50,7 @@ def driver_of(tmp_path: Path, *sets: tuple[str, ...], nginx: Users | None = None
     (tmp_path / "flags").mkdir(exist_ok=True)
     checks = Checks(Well(), FakeClock())
     nginx = nginx or Users()
-    return NginxFlagDriver(str(path), str(tmp_path / "flags"), nginx, checks, list)  # type: ignore[arg-type]
+    return NginxFlagDriver(str(path), str(tmp_path / "flags"), nginx, checks, lambda _addresses: [])  # type: ignore[arg-type]
 
 
 ALL = [out for count in range(3) for out in combinations(NAMES, count)]

@@ -81,7 +81,7 @@ class Stage:
         reload = Reload(["nginx"], self.nginx, self.runner, self.clock)  # type: ignore[arg-type]  # a stand-in
         checks = Checks(Well(self.ill), self.clock)
         file = UpstreamFile(str(self.path), reload)
-        return NginxIncludeDriver(file, self.nginx, reload, checks, lambda: self.connections)  # type: ignore[arg-type]
+        return NginxIncludeDriver(file, self.nginx, reload, checks, lambda _addresses: self.connections)  # type: ignore[arg-type]
 
 
 @pytest.fixture(name="it")

@@ -58,7 +58,7 @@ class Stage:
             health=Checks(self.health, self.clock, every_s=0),
             alive=Checks(self.alive, self.clock, every_s=0),
             clock=self.clock,
-            connections=lambda: self.connections,
+            connections=lambda _addresses: self.connections,
         )
 
     def tell(self, name: str, admin: Admin) -> None:

@@ -41,21 +41,26 @@ TCP6 = (
 
 
 def test_open_connections_of_ipv4() -> None:
-    assert parse_table(TCP, byteorder="little") == [
+    assert parse_table(TCP, [8001], byteorder="little") == [
         Connection(("127.0.0.1", 42450), ("127.0.0.1", 8001)),
         Connection(("127.0.0.1", 8001), ("127.0.0.1", 42450)),
     ]
 
 
 def test_ipv6_and_ipv4_within_it() -> None:
-    assert parse_table(TCP6, byteorder="little") == [
+    assert parse_table(TCP6, [8002, 8003], byteorder="little") == [
         Connection(("127.0.0.1", 8002), ("127.0.0.1", 42496)),
         Connection(("::1", 8003), ("::1", 42497)),
     ]
 
 
+def test_what_was_not_asked_for_is_not_read() -> None:
+    assert parse_table(TCP, [8002], byteorder="little") == []
+    assert parse_table(TCP, [], byteorder="little") == []
+
+
 def test_which_way_a_connection_goes() -> None:
-    found = parse_table(TCP, byteorder="little")
+    found = parse_table(TCP, [8001], byteorder="little")
     assert [connection.local[1] for connection in to_server(found, "127.0.0.1:8001")] == [42450]
     assert [connection.remote[1] for connection in at_port(found, "192.0.2.1:8001")] == [42450]
     assert to_server(found, "127.0.0.1:8002") == []
@@ -64,7 +69,7 @@ def test_which_way_a_connection_goes() -> None:
 @pytest.mark.parametrize("line", ["   0: nonsense", "   0: 0100007F:1F41 00000000", "   0: 01:1 02:2 01"])
 def test_a_line_that_is_not_understood_is_no_zero(line: str) -> None:
     with pytest.raises(BalancerError, match="A line of the kernel's table of connections is not understood: '0: "):
-        parse_table(HEAD + line + "\n")
+        parse_table(HEAD + line + "\n", [8001, 2])
 
 
 def test_a_name_that_is_unknown() -> None:
@@ -75,9 +80,9 @@ def test_a_name_that_is_unknown() -> None:
 def test_a_real_connection_is_seen_from_both_sides() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        assert not to_server(read_connections(), address)
+        assert not to_server(read_connections([address]), address)
         with socket.create_connection(server.getsockname()) as client:
-            found = read_connections()
+            found = read_connections([address])
             assert [connection.local for connection in to_server(found, address)] == [client.getsockname()]
             assert [connection.remote for connection in at_port(found, address)] == [client.getsockname()]
 
@@ -90,6 +95,6 @@ def test_any_address_is_read_back(
     if byteorder == "little":
         raw = b"".join(raw[start : start + 4][::-1] for start in range(0, len(raw), 4))
     table = f"{HEAD}   0: {raw.hex().upper()}:{port:04X} {raw.hex().upper()}:0001 01 0:0 0:0 0 0 0 1\n"
-    (connection,) = parse_table(table, byteorder=byteorder)
+    (connection,) = parse_table(table, [port], byteorder=byteorder)
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     assert connection.local == (str(mapped or address), port)
