@@ -157,7 +157,7 @@ slots:
           description: Whether its web unit is enabled.
           type: bool
         running:
-          description: The kinds V(web), V(worker) and V(beat) whose units are not at rest.
+          description: The kinds V(web), V(asgi), V(worker) and V(beat) whose units are not at rest.
           type: list
           elements: str
 live:
