@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -119,10 +120,11 @@ def _read_rule(params: Mapping[str, Any]) -> Rule:
 def _read_since(text: str | None) -> datetime | None:
     if text is None:
         return None
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    except ValueError as error:
-        raise InvalidOption("since", text, "a time in UTC such as 2026-11-21T16:05:28Z") from error
+    # With fractions of a second, as records have it, or without.
+    for form in ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ"):
+        with suppress(ValueError):
+            return datetime.strptime(text, form).replace(tzinfo=timezone.utc)
+    raise InvalidOption("since", text, "a time in UTC such as 2026-11-21T16:05:28Z")
 
 
 def _read_check(path: str, params: Mapping[str, Any], rule: Rule, world: World) -> Check:

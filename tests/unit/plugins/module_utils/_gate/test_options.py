@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ),
     ({}, {"deadline": 4.0}, "deadline: 4.0 is not accepted, expected initial_delay and the longest timeout (5 s)"),
     ({}, {"duration": 61.0}, "duration: 61.0 is not accepted, expected the deadline (60 s) or less"),
+    ({}, {"since": "2026-11-21T16:05:28"}, "since: '2026-11-21T16:05:28' is not accepted, expected a time in UTC"),
     ({}, {"since": "yesterday"}, "since: 'yesterday' is not accepted, expected a time in UTC such as 2026-"),
     ({"successes": 0}, {}, "checks[0].successes: 0 is not accepted, expected 1 or more"),
     ({"failures_allowed": -1}, {}, "checks[0].failures_allowed: -1 is not accepted"),
@@ -187,3 +189,10 @@ def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
     empty.write_text("nothing")
     with pytest.raises(InvalidOption, match=r"expected a readable file of PEM certificates"):
         read({"url": "https://h/", "ca_path": str(empty)})
+
+
+@pytest.mark.parametrize(
+    ("text", "microsecond"), [("2026-11-21T16:05:28Z", 0), ("2026-11-21T16:05:28.250000Z", 250_000)]
+)
+def test_the_release_went_live_at_a_time_of_a_record_or_of_a_person(text: str, microsecond: int) -> None:
+    assert read(since=text).since == datetime(2026, 11, 21, 16, 5, 28, microsecond, tzinfo=timezone.utc)
