@@ -12,7 +12,7 @@ from slipway_lab.world import World
 
 COMES, GOES = "shop.0004_order_source", "shop.0005_drop_order_channel"
 # A process of the old release that no unit knows.
-_OLD = "setpriv --reuid shop --regid shop --clear-groups {python} -c 'import time; time.sleep(600)' >/dev/null 2>&1 &"
+_OLD = ("systemd-run", "--quiet", "--unit=old-code", "--uid=shop", "--gid=shop")
 
 
 def columns(world: World) -> set[str]:
@@ -40,8 +40,8 @@ def test_expand_with_the_deployment_and_contract_when_the_old_code_is_gone(world
     assert columns(world) >= {"source", "channel"}
     assert fleet.migrations()[-1] == COMES
 
-    fleet.script("app2", _OLD.format(python=f"{ROOT}/releases/{old}/venv/bin/python"))
-    pid = fleet.run("app2", "pgrep", "-f", "time.sleep(600)").strip()
+    python = f"{ROOT}/releases/{old}/venv/bin/python"
+    fleet.run("app2", *_OLD, python, "-c", "import time; time.sleep(600)")
     refused = project.run("contract.yml")
     assert refused.rc == 2
     assert (
@@ -49,7 +49,7 @@ def test_expand_with_the_deployment_and_contract_when_the_old_code_is_gone(world
     )
     assert "channel" in columns(world)
 
-    fleet.run("app2", "kill", pid)
+    fleet.run("app2", "systemctl", "stop", "old-code")
     done = project.run("contract.yml")
     assert done.rc == 0, done.text[-3000:]
     assert fleet.migrations()[-1] == GOES
