@@ -53,7 +53,7 @@ def read_address(option: str, text: str) -> Address:
 
     :raises InvalidOption: it is something else.
     """
-    host, _, port = text.rpartition(":")
+    host, port = text.rpartition(":")[::2]
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not host or not port.isdigit() or not 0 < int(port) < 65_536:
         raise InvalidOption(option, text, "host:port such as db1:5432")
