@@ -40,8 +40,10 @@ def test_expand_with_the_deployment_and_contract_when_the_old_code_is_gone(world
     assert columns(world) >= {"source", "channel"}
     assert fleet.migrations()[-1] == COMES
 
-    python = f"{ROOT}/releases/{old}/venv/bin/python"
-    fleet.run("app2", *_OLD, python, "-c", "import time; time.sleep(600)")
+    # Its working directory is what tells of it, as with a shell that somebody has left open.
+    release = f"{ROOT}/releases/{old}"
+    here = f"--working-directory={release}/src"
+    fleet.run("app2", *_OLD, here, f"{release}/venv/bin/python", "-c", "import time; time.sleep(600)")
     refused = project.run("contract.yml")
     assert refused.rc == 2
     assert (
