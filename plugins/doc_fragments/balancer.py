@@ -163,3 +163,42 @@ options:
         O(readiness.directory). Where there is none of these, nothing is remembered.
     type: path
 """
+
+    # Of the modules that send traffic elsewhere. What a request through the balancer is for, and what the deadline
+    # does, each of them says itself.
+    TRAFFIC = r"""
+options:
+  through:
+    type: dict
+    suboptions:
+      url:
+        description: Address of the balancer with the path of a page that every server answers.
+        type: str
+        required: true
+      host:
+        description: Host header. Without it the host of O(through.url).
+        type: str
+      status:
+        description: Status that the answer must have.
+        type: int
+        default: 200
+      release:
+        description: Release that the answer must name in O(through.release_header).
+        type: str
+      release_header:
+        description: Header with the release.
+        type: str
+        default: X-Release
+      server_header:
+        description: Header that names the server, by its name in the pool or its address.
+        type: str
+        default: X-Served-By
+  on_timeout:
+    type: str
+    choices: [fail, wait, cut]
+    default: fail
+  wait_timeout:
+    description: With O(on_timeout=wait), seconds from the begin until also that ends.
+    type: float
+    default: 3600
+"""

@@ -20,21 +20,20 @@ description:
     message has anything of what is in a file.
 author:
   - slipway.django contributors (@slipway)
+extends_documentation_fragment:
+  - slipway.django.attributes
+  - slipway.django.retention
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
     details: Looks and refuses as without it; writes nothing.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: full
     details: Paths, kinds, modes and owners. Never contents.
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
     details: By O(label). The digest of the backup that is there is checked each time.
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: linux
 options:
@@ -97,23 +96,6 @@ options:
       - Keeps so many of the newest backups. A backup stays when any rule keeps it.
       - With at least one of the rules O(state=present) removes what none of them keeps, last of all. The newest always
         stays.
-    type: int
-  keep_days:
-    description: Keeps the backups of the last so many times 24 hours.
-    type: int
-  keep_daily:
-    description: Keeps the last backup of each of the newest so many days that have one (UTC).
-    type: int
-  keep_weekly:
-    description: Keeps the last backup of each of the newest so many weeks that have one (ISO 8601).
-    type: int
-  keep_monthly:
-    description: Keeps the last backup of each of the newest so many months that have one.
-    type: int
-  min_keep:
-    description: How many of the newest backups stay whatever the rules say.
-    type: int
-    default: 2
   max_bytes:
     description: How much all files together may hold. More than that is data and no configuration.
     type: int

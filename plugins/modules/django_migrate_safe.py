@@ -44,19 +44,18 @@ author:
 requirements:
   - In the release's virtual environment Python 3.9 or newer, Django 4.2 to 6.0, psycopg 3 or psycopg2.
   - PostgreSQL 12 or newer, reached directly or through a pooler that gives each client a session of its own.
+extends_documentation_fragment:
+  - slipway.django.attributes
+  - slipway.django.project
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: full
     details: Shows the applied migrations of each app before and after, and the SQL.
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: posix
 options:
@@ -96,18 +95,6 @@ options:
     type: str
     choices: [all, expand, contract]
     default: all
-  release_path:
-    description: Directory of the release. It holds C(src), C(venv) and C(env).
-    type: path
-    required: true
-  project_directory:
-    description: Where C(manage.py) lies, seen from C(src) of the release.
-    type: str
-    default: .
-  settings:
-    description: The settings module. By default as the environment file says, or as C(manage.py) says.
-    type: str
-    default: ''
   database:
     description: Alias of the database in the release's settings.
     type: str

@@ -16,20 +16,8 @@ description:
   - Reports all findings at once. Connects to nothing and changes nothing; runs on the controller.
 author:
   - slipway.django contributors (@slipway)
-attributes:
-  check_mode:
-    description: Can run in check mode and predict what would change.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
-    support: none
-  idempotent:
-    description: A second run with the same options changes nothing.
-    support: full
-  platform:
-    description: Systems that it runs on.
-    support: full
-    platforms: posix
+extends_documentation_fragment:
+  - slipway.django.attributes.reads_only
 options:
   groups:
     description: Hosts of each group of the inventory.

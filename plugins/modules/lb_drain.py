@@ -21,23 +21,21 @@ author:
   - slipway.django contributors (@slipway)
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
     details: Reads and refuses as without it; sends no order and does not wait.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: full
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
     details: Judged by what the servers are told and by their weight. A second run still waits until no session is
       left.
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: posix
 extends_documentation_fragment:
+  - slipway.django.attributes
   - slipway.django.balancer
+  - slipway.django.balancer.traffic
 options:
   pool:
     description:
@@ -80,30 +78,6 @@ options:
       - With O(state=ready), requests are sent through the balancer until each of the servers has answered one as it
         should. When none has until O(timeout), the servers are put back as they were and the task fails.
       - An answer of another release from one of these servers ends it at once.
-    type: dict
-    suboptions:
-      url:
-        description: Address of the balancer with the path of a page that every server answers.
-        type: str
-        required: true
-      host:
-        description: Host header. Without it the host of O(through.url).
-        type: str
-      status:
-        description: Status that the answer must have.
-        type: int
-        default: 200
-      release:
-        description: Release that the answer must name in O(through.release_header).
-        type: str
-      release_header:
-        description: Header with the release.
-        type: str
-        default: X-Release
-      server_header:
-        description: Header that names the server, by its name in the pool or its address.
-        type: str
-        default: X-Served-By
   timeout:
     description:
       - Seconds until the state must be reached.
@@ -119,13 +93,6 @@ options:
         behind is stopped; WebSockets end with it.
       - A server that is lost answers no more, its sessions do not end before HAProxy's own timeouts. V(cut) is for
         that too.
-    type: str
-    choices: [fail, wait, cut]
-    default: fail
-  wait_timeout:
-    description: With O(on_timeout=wait), seconds from the begin until also that ends.
-    type: float
-    default: 3600
   interval:
     description: Seconds between two observations.
     type: float

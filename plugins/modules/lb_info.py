@@ -15,23 +15,8 @@ description:
   - Changes nothing. With HAProxy a socket of C(level user) is enough.
 author:
   - slipway.django contributors (@slipway)
-attributes:
-  check_mode:
-    description: Can run in check mode and predict what would change.
-    support: full
-    details: Reads only.
-  diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
-    support: none
-  idempotent:
-    description: A second run with the same options changes nothing.
-    support: full
-    details: Changes nothing.
-  platform:
-    description: Systems that it runs on.
-    support: full
-    platforms: posix
 extends_documentation_fragment:
+  - slipway.django.attributes.reads_only
   - slipway.django.balancer
 options:
   pool:

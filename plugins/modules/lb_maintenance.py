@@ -19,20 +19,18 @@ description:
     are switched or none.
 author:
   - slipway.django contributors (@slipway)
+extends_documentation_fragment:
+  - slipway.django.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
     details: Reads, asks and refuses as without it; writes nothing and sends no order.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: full
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
     details: A page that is on already keeps its owner, its reason and its time.
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: posix
 options:

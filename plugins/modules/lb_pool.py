@@ -19,22 +19,20 @@ author:
   - slipway.django contributors (@slipway)
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
     details: Reads and refuses as without it; sends no order and does not wait.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: full
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
     details: A second run still waits until the other set has no open request.
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: posix
 extends_documentation_fragment:
+  - slipway.django.attributes
   - slipway.django.balancer
+  - slipway.django.balancer.traffic
 options:
   name:
     description:
@@ -69,30 +67,6 @@ options:
   through:
     description: Requests are sent through the balancer until three in a row were answered by servers of the set, as
       they should. Otherwise it is switched back.
-    type: dict
-    suboptions:
-      url:
-        description: Address of the balancer with the path of a page that every server answers.
-        type: str
-        required: true
-      host:
-        description: Host header. Without it the host of O(through.url).
-        type: str
-      status:
-        description: Status that the answer must have.
-        type: int
-        default: 200
-      release:
-        description: Release that the answer must name in O(through.release_header).
-        type: str
-      release_header:
-        description: Header with the release.
-        type: str
-        default: X-Release
-      server_header:
-        description: Header that names the server, by its name in the pool or its address.
-        type: str
-        default: X-Served-By
   timeout:
     description: Seconds until the set answers, and until the other one has no open request.
     type: float
@@ -102,13 +76,6 @@ options:
       - What to do when requests are still open on the other set then.
       - V(fail) switches back and fails. V(wait) goes on waiting until O(wait_timeout), and fails then. V(cut) leaves
         them there and says how many.
-    type: str
-    choices: [fail, wait, cut]
-    default: fail
-  wait_timeout:
-    description: With O(on_timeout=wait), seconds from the begin until also that ends.
-    type: float
-    default: 3600
 notes:
   - A switch loses no request where it needs no reload (HAProxy's map, nginx with flag files).
 seealso:

@@ -27,21 +27,19 @@ requirements:
   - psql, pg_dump, pg_dumpall and pg_restore of the server's own major version, in C(/usr/lib/postgresql/N/bin),
     C(/usr/pgsql-N/bin) or C(PATH)
 extends_documentation_fragment:
+  - slipway.django.attributes
+  - slipway.django.retention
   - slipway.django.postgres
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
     details: Looks and refuses as without it; writes nothing. Says what retention would remove.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: full
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
     details: By O(label). The digests of the backup that is there are checked each time.
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: linux
 options:
@@ -139,23 +137,6 @@ options:
         O(verify) is at least V(checksum).
       - The newest backup, a pinned one, the newest that has reached a level, and what is damaged or of another
         database always stay.
-    type: int
-  keep_days:
-    description: Keeps the backups of the last so many times 24 hours.
-    type: int
-  keep_daily:
-    description: Keeps the last backup of each of the newest so many days that have one (UTC).
-    type: int
-  keep_weekly:
-    description: Keeps the last backup of each of the newest so many weeks that have one (ISO 8601).
-    type: int
-  keep_monthly:
-    description: Keeps the last backup of each of the newest so many months that have one.
-    type: int
-  min_keep:
-    description: How many of the newest backups stay whatever the rules say.
-    type: int
-    default: 2
   timeout:
     description: Seconds that everything together may take.
     type: float

@@ -23,20 +23,18 @@ requirements:
   - boto3 1.36 or newer, for the Python that runs the module (C(ansible_python_interpreter))
   - a storage that speaks S3 and takes SHA-256 checksums with what is sent
   - age, for O(recipients) and O(identity)
+extends_documentation_fragment:
+  - slipway.django.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
     details: Asks the storage as without it; sends, writes and removes nothing.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: full
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
     details: By the digests of the files. Each time the backup here is read, and the storage is asked for its checksums.
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: linux
 options:

@@ -18,19 +18,17 @@ description:
   - The program's word is taken. What it says of its backups nobody here has read.
 author:
   - slipway.django contributors (@slipway)
+extends_documentation_fragment:
+  - slipway.django.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
     details: Changes nothing. The program is asked all the same.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: none
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: linux
 options:

@@ -17,6 +17,8 @@ description:
   - Changes nothing.
 author:
   - slipway.django contributors (@slipway)
+extends_documentation_fragment:
+  - slipway.django.attributes
 attributes:
   check_mode:
     description: Reads only.
@@ -28,7 +30,6 @@ attributes:
     description: Reads only.
     support: full
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: linux
 options:

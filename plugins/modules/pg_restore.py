@@ -25,22 +25,19 @@ requirements:
   - PostgreSQL 13 or newer, of the same major version as the server that was backed up
   - psql and pg_restore of that version, in C(/usr/lib/postgresql/N/bin), C(/usr/pgsql-N/bin) or C(PATH)
 extends_documentation_fragment:
+  - slipway.django.attributes
   - slipway.django.postgres
   - slipway.django.postgres.maintenance
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
     details: Looks and refuses as without it, and reads all files of the backup; makes no database.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: full
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
     details: By the mark. A copy that is verified is not restored again, and not compared again.
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: linux
 options:

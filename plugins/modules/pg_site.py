@@ -18,18 +18,16 @@ requirements:
   - a superuser of the server that may log in through the local socket
 author:
   - slipway.django contributors (@slipway)
+extends_documentation_fragment:
+  - slipway.django.attributes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: none
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: posix
 options:

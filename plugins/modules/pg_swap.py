@@ -24,21 +24,18 @@ requirements:
   - PostgreSQL 13 or newer
   - psql, in C(/usr/lib/postgresql/N/bin), C(/usr/pgsql-N/bin) or C(PATH)
 extends_documentation_fragment:
+  - slipway.django.attributes
   - slipway.django.postgres
   - slipway.django.postgres.maintenance
 attributes:
   check_mode:
-    description: Can run in check mode and predict what would change.
     support: full
     details: Looks and refuses as without it, and counts what would be lost; changes nothing.
   diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
     support: full
   idempotent:
-    description: A second run with the same options changes nothing.
     support: full
   platform:
-    description: Systems that it runs on.
     support: full
     platforms: linux
 options:

@@ -18,25 +18,12 @@ description:
 author:
   - slipway.django contributors (@slipway)
 extends_documentation_fragment:
+  - slipway.django.attributes.reads_only
   - slipway.django.checklist.team
   - slipway.django.checklist.variables
 requirements:
   - for the scan of secrets bc-detect-secrets 1.5 or detect-secrets 1.5
   - for the audit pip-audit 2.10, and an index that has its data
-attributes:
-  check_mode:
-    description: Can run in check mode and predict what would change.
-    support: full
-  diff_mode:
-    description: Returns details on what has changed, or would change, in diff mode.
-    support: none
-  idempotent:
-    description: A second run with the same options changes nothing.
-    support: full
-  platform:
-    description: Systems that it runs on.
-    support: full
-    platforms: posix
 options:
   root:
     description: Root directory of the site.

@@ -17,20 +17,18 @@ description:
   - The slot whose unit is enabled is the live one. The links and the enabled units are the only truth on a host; the
     module keeps nothing of its own.
   - A slot's link is never moved while anything of the slot runs, and the live slot is never touched by a start.
+extends_documentation_fragment:
+  - slipway.django.attributes
 attributes:
   check_mode:
     support: full
-    description: Can run in check mode and predict what would change.
     details: A release that is not on the host yet is no error then, since an earlier task would have brought it.
   diff_mode:
     support: full
-    description: Returns details on what has changed, or would change, in diff mode.
   idempotent:
     support: full
-    description: A second run with the same options changes nothing.
   platform:
     support: full
-    description: Systems that it runs on.
     platforms: posix
     details: Linux with systemd 239 or newer.
 requirements:
