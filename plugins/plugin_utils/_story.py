@@ -115,7 +115,9 @@ def judge(story: Mapping[str, Any]) -> Verdict:
     """Return the verdict on a deployment or a rollback, with its reason and what to do now.
 
     A rollback is whole also when a host had to be set aside: that is what it is run for. A
-    deployment is whole only when no host failed.
+    deployment is whole only when no host failed. What went wrong after the rollout leaves the new
+    release serving, and is no success all the same: a pipeline that asks the status alone would
+    never tell anybody.
     """
     verdict = _verdict_name(story)
     what = f"{story['kind']} {story['id']} of {story['version']} ({story['release']})"
@@ -133,5 +135,7 @@ def judge(story: Mapping[str, Any]) -> Verdict:
         sentences.append("Check mode: nothing was changed, this is what a run would begin with")
     if verdict in ("rolled_back", "failed"):
         sentences.append("Correct the cause and run the same command again; it goes on from where the site is now")
-    success = verdict in ("whole", "completed_with_errors")
+    elif story["errors"]:
+        sentences.append(f"{story['release']} serves. What is named is to be looked at; the site was not brought back")
+    success = verdict == "whole" and not story["errors"]
     return Verdict(verdict, success, " ".join(f"{sentence.rstrip('.')}." for sentence in sentences))

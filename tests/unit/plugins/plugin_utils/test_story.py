@@ -33,7 +33,12 @@ WENT_BACK = {"failure": FAILURE, "returned": {"release": "aaaabbbbcccc-05060708"
     [
         ({}, "whole", True, "(3f2a9c1d2e4f-01020304): whole."),
         ({"check_mode": True}, "whole", True, "Check mode: nothing was changed, this is what a run would begin with."),
-        ({"errors": ["disk full"]}, "completed_with_errors", True, "After the rollout: disk full."),
+        (
+            {"errors": ["disk full"]},
+            "completed_with_errors",
+            False,
+            "After the rollout: disk full. 3f2a9c1d2e4f-01020304 serves. What is named is to be looked at; ",
+        ),
         (
             {"failure": FAILURE},
             "failed",
@@ -95,6 +100,8 @@ def test_each_end_has_its_verdict_and_its_words(
 def test_a_failure_of_a_deployment_is_never_a_success(change: dict[str, Any]) -> None:
     ended = judge({**GOOD, **change})
     if change["failure"] and change["kind"] == "deploy":
+        assert not ended.success
+    if change["errors"]:
         assert not ended.success
     if change["not_withdrawn"] and change["returned"] and change["failure"]:
         assert ended.verdict == "failed"
