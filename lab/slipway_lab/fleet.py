@@ -372,8 +372,14 @@ class Fleet:
         self.manage(release, "create_load_user")
         self.manage(release, "generate_shop", "--customers", str(customers), "--orders", str(orders))
 
-    def undo_migrations(self, release: str) -> None:
-        """Bring the schema back to that of v1, by Django itself, with the code that has the migrations."""
+    def undo_migrations(self) -> None:
+        """Bring the schema back to that of v1, by Django itself, with code that has all migrations that are applied.
+
+        :raises LabError: no release on the first application server has them.
+        """
+        newest = [name for name in self.migrations() if name.startswith("shop.")][-1].partition(".")[2]
+        found = self.script(self.apps[0], f"ls -d {ROOT}/releases/*/src/shop/migrations/{newest}.py").split()
+        release = found[0].removeprefix(f"{ROOT}/releases/").partition("/")[0]
         self.manage(release, "migrate", "shop", "0001")
 
     def reset_site(self, *, keep_releases: bool = False) -> None:

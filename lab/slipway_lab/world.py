@@ -51,23 +51,23 @@ class World:
         Does only what is missing, so that tests one after another don't each pay for it.
         """
         self.prepare()
-        if not self._is_whole_on("v1"):
+        if not self._serves("v1"):
             self.fleet.reset_site(keep_releases=True)
             self.deploy("v1")
         release = self.fleet.release_of("v1")
         if "shop.0002_order_channel" in self.fleet.migrations():
-            self.fleet.undo_migrations(self.fleet.release_of("v2"))
+            self.fleet.undo_migrations()
         self.fleet.fill(release)
         return release
 
-    def _is_whole_on(self, version: str) -> bool:
+    def _serves(self, version: str) -> bool:
         """Whether each application server serves this version and nothing else, and no deployment is open."""
         try:
             wanted = [self.fleet.release_of(version)]
         except LabError:
             return False
         records, servers = self.fleet.records(), self.fleet.servers()
-        closed = bool(records) and records[-1]["verdict"] == "whole"
+        closed = bool(records) and records[-1]["verdict"] in ("whole", "rolled_back")
         serving = [name for name, server in servers.items() if server.has_traffic]
         each = sorted(name.partition("-")[0] for name in serving) == sorted(self.fleet.apps)
         return closed and each and all(found == wanted for found in self.fleet.releases().values())
