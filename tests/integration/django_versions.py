@@ -13,8 +13,11 @@ from pathlib import Path
 # The loader, the libraries and the interpreter of another Debian, without a container: a release's Python is one file.
 WRAPPER = """#!/bin/bash
 export PYTHONHOME={root}/usr PYTHONPATH={packages}${{PYTHONPATH:+:$PYTHONPATH}}
-loader=({root}/lib64/ld-linux-x86-64.so.2 --library-path {root}/lib/x86_64-linux-gnu:{root}/usr/lib/x86_64-linux-gnu)
-exec -a "$0" "${{loader[@]}}" --argv0 "$0" {root}/usr/bin/python{python} "$@"
+libraries={root}/lib/x86_64-linux-gnu
+loader=($libraries/ld-linux-x86-64.so.2 --library-path $libraries:{root}/usr/lib/x86_64-linux-gnu)
+# The loader of glibc 2.33 and newer tells Python under which name it was called.
+"${{loader[0]}}" --argv0 x --version >/dev/null 2>&1 && loader+=(--argv0 "$0")
+exec -a "$0" "${{loader[@]}}" {root}/usr/bin/python{python} "$@"
 """
 
 
