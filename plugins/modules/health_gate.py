@@ -40,7 +40,8 @@ attributes:
     platforms: posix
 requirements:
   - nothing but Python for the kinds V(http), V(tcp), V(tls), V(websocket), V(redis), V(prometheus), V(file)
-  - psql, of any version, for V(postgres) and V(sql); systemd for V(service); the site's own Python for V(celery)
+  - psql, of any version, for V(postgres), V(sql) and V(statements); systemd for V(service); the site's own Python for
+    V(celery)
 options:
   checks:
     description: What to ask. Each check must pass.
@@ -58,6 +59,8 @@ options:
           - V(http), V(websocket), V(tcp), V(tls) connect. V(redis) sends one command.
           - V(postgres) looks at the server's own state and V(sql) at the value of one query; both by C(psql), in a
             transaction that can only read, under a limit of its own on the server.
+          - V(statements) holds how long each query takes against how long it took before, by the differences of the
+            extension C(pg_stat_statements), in the same way.
           - V(celery) asks the workers over the broker, by the Python of the site.
           - V(prometheus) judges the value of one query, or a rate of two counts.
           - V(command) runs a program, V(file) looks at a path, V(service) at units of systemd on the host.
@@ -69,6 +72,7 @@ options:
           - websocket
           - postgres
           - sql
+          - statements
           - redis
           - celery
           - prometheus
@@ -220,8 +224,8 @@ options:
         type: str
       address:
         description:
-          - Name or address of the server, or the absolute path of its UNIX socket (with the kinds V(postgres) and
-            V(sql) of the directory of the socket). With V(redis) by default V(127.0.0.1), with V(postgres) and V(sql)
+          - Name or address of the server, or the absolute path of its UNIX socket (with the kinds V(postgres), V(sql)
+            and V(statements) of the directory of the socket). With V(redis) by default V(127.0.0.1), with those three
             the local socket.
         type: str
       port:
@@ -270,6 +274,18 @@ options:
       max_connection_use:
         description: Share of C(max_connections) that may be in use, between 0 and 1.
         type: float
+      min_calls:
+        description: With V(statements), calls that a query must have had before and since to be judged.
+        type: int
+        default: 100
+      min_ms:
+        description: With V(statements), milliseconds that a query must take now to be judged.
+        type: float
+        default: 1
+      remembered:
+        description: With V(statements), how many queries a baseline has, those that took the most time together.
+        type: int
+        default: 50
       query:
         description:
           - With V(sql) a query that gives one row with one column, which must not be NULL. It is seen in the list of
@@ -391,8 +407,8 @@ options:
             type: float
           times_baseline:
             description:
-              - Exceeded by more than so many times O(checks[].baseline). V(1.2) allows a fifth more. For a rate only
-                when chance does not explain it.
+              - Exceeded by more than so many times O(checks[].baseline). V(1.2) allows a fifth more. For a rate, and
+                with V(statements) for the mean time of a query, only when chance does not explain it.
             type: float
           action:
             description: What it asks for, as O(checks[].action).
@@ -400,7 +416,8 @@ options:
             choices: [rollback, hold, notify]
             default: rollback
       baseline:
-        description: What was measured before the deployment, either C(value), or C(bad) and C(total).
+        description: What was measured before the deployment, either C(value), or C(bad) and C(total). With
+          V(statements) the RV(checks[].figures) that a look without a baseline has returned.
         type: dict
   successes:
     description: Good samples in a row that each check must show. A sample that failed to be taken breaks the row too.
@@ -691,6 +708,10 @@ checks:
       description:
         - What the newest sample was judged by, for example C(bad), C(total), C(rate), its bounds C(lower) and C(upper),
           and the C(threshold).
+      type: dict
+      returned: always
+    figures:
+      description: What a later gate can take for its O(checks[].baseline), with V(statements). Empty otherwise.
       type: dict
       returned: always
     notices:

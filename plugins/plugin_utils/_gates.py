@@ -117,6 +117,8 @@ def _fault(check: Mapping[str, Any]) -> str:
 
 def _figures(checks: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
     for check in checks:
+        if check.get("figures"):
+            yield check["name"], check["figures"]
         if check["kind"] != "prometheus":
             continue
         numbers = check.get("numbers") or {}

@@ -70,6 +70,7 @@ class Sample:
     :param doomed: waiting can't make it well.
     :param value: the number that was judged, where there is one.
     :param numbers: what it was judged by: counts, bounds, the threshold.
+    :param figures: what a later gate can be given as its baseline, where ``numbers`` are not enough.
     :param session: what the checks after this one are given.
     """
 
@@ -84,6 +85,7 @@ class Sample:
     doomed: bool = False
     value: float | None = None
     numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    figures: Mapping[str, object] = field(default_factory=dict, repr=False)
     session: Session = field(default_factory=Session, repr=False)
 
     @property

@@ -22,6 +22,7 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._checks._prom
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._redis import read_redis
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._service import read_service
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._sql import read_sql
+from ansible_collections.slipway.django.plugins.module_utils._gate._checks._statements import read_statements
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._tcp import read_tcp
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._tls import read_tls
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._websocket import read_websocket
@@ -71,6 +72,7 @@ _READERS: dict[str, Reader] = {
     "websocket": lambda common, params, _world: read_websocket(common, params),
     "postgres": lambda common, params, world: read_postgres(common, params, world.runner),
     "sql": lambda common, params, world: read_sql(common, params, world.runner),
+    "statements": lambda common, params, world: read_statements(common, params, world.runner),
     "redis": lambda common, params, _world: read_redis(common, params),
     "celery": lambda common, params, world: read_celery(common, params, world.runner),
     "prometheus": lambda common, params, _world: read_prometheus(common, params),

@@ -150,6 +150,7 @@ def _check_evidence(row: CheckResult) -> dict[str, Any]:
         "faults": _faults(faults),
         "value": samples[-1].value if samples else None,
         "numbers": dict(samples[-1].numbers) if samples else {},
+        "figures": dict(samples[-1].figures) if samples else {},
         "notices": [samples[-1].text] if samples and samples[-1].notice else [],
         "releases": sorted({sample.release for sample in samples if sample.release is not None}),
         "latency_ms": latency([sample.elapsed_s for sample in samples if sample.status is not None]),

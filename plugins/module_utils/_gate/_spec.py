@@ -96,6 +96,14 @@ KINDS: Final[dict[str, Spec]] = {
         "max_connection_use": {"type": "float"},
     },
     "sql": {**_DATABASE, **_LIMITS, "query": {"type": "str"}},
+    "statements": {
+        **_DATABASE,
+        "thresholds": _LIMITS["thresholds"],
+        "baseline": _LIMITS["baseline"],
+        "min_calls": {"type": "int", "default": 100},
+        "min_ms": {"type": "float", "default": 1},
+        "remembered": {"type": "int", "default": 50},
+    },
     "redis": {
         **_PLACE,
         **_LIMITS,

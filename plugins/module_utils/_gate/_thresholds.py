@@ -87,7 +87,7 @@ def judge_value(value: float, rungs: Sequence[Rung], age_s: float | None, baseli
         limit = rung.above
         if rung.times_baseline is not None:
             if baseline is None:
-                return _without_baseline(rung)
+                return without_baseline(rung)
             limit = baseline * rung.times_baseline
         if (limit is not None and value > limit) or (rung.below is not None and value < rung.below):
             numbers: dict[str, float | int | str | None] = {"value": value, "threshold": limit or rung.below}
@@ -103,7 +103,8 @@ def _than(rung: Rung, baseline: float | None) -> str:
     return f"above {rung.above:g}" if rung.above is not None else f"below {rung.below:g}"
 
 
-def _without_baseline(rung: Rung) -> Finding:
+def without_baseline(rung: Rung) -> Finding:
+    """What a rung that needs a baseline says when there is none: nobody knows; people are told where that will do."""
     text = f"no baseline was taken, which '{rung.describe()}' needs"
     if rung.action is Action.NOTIFY:
         return Finding(Action.NOTIFY, False, "no_baseline", text)
@@ -160,7 +161,7 @@ def _judge_rung(
 
 def _judge_by_baseline(counts: Counts, rung: Rung, baseline: Counts | None, seen: str) -> Finding | None:
     if baseline is None or baseline.total == 0:
-        return _without_baseline(rung)
+        return without_baseline(rung)
     times = rung.times_baseline or 1.0
     chance = fisher_worse(counts.bad, counts.total, baseline.bad, baseline.total)
     if chance >= _ALPHA or counts.rate <= times * baseline.rate:

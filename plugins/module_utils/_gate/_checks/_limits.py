@@ -53,7 +53,7 @@ def read_limits(common: Common, params: Mapping[str, Any], *, default_equals: st
     """Read C(equals), C(min), C(max), C(thresholds) and C(baseline)."""
     rungs = [_plain_rung(common, word, params[option]) for option, word in (("min", "below"), ("max", "above"))]
     found = [rung for rung in rungs if rung is not None]
-    found += [_read_rung(f"{common.path}.thresholds[{n}]", row) for n, row in enumerate(params["thresholds"])]
+    found += [read_rung(f"{common.path}.thresholds[{n}]", row) for n, row in enumerate(params["thresholds"])]
     equals = None if params["equals"] is None else str(params["equals"])
     if equals is None and not found:
         equals = default_equals
@@ -71,7 +71,8 @@ def _plain_rung(common: Common, word: str, limit: float | None) -> Rung | None:
     return Rung(0.0, common.action, above=limit)
 
 
-def _read_rung(path: str, row: Mapping[str, Any]) -> Rung:
+def read_rung(path: str, row: Mapping[str, Any]) -> Rung:
+    """Read one row of C(thresholds)."""
     given = [option for option in ("above", "below", "times_baseline") if row[option] is not None]
     if len(given) != 1:
         raise InvalidOption(path, ", ".join(given) or "nothing", "one of above, below and times_baseline")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._gate._attempt import NotUnderstood, Watch
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._check import Common
-from ansible_collections.slipway.django.plugins.module_utils._gate._checks._psql import Psql, read_psql
+from ansible_collections.slipway.django.plugins.module_utils._gate._checks._psql import SEES_ALL, Psql, read_psql
 from ansible_collections.slipway.django.plugins.module_utils._gate._model import Sample, State
 from ansible_collections.slipway.django.plugins.module_utils._gate._reading import number, share, whole
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
@@ -79,7 +79,6 @@ MEASURES = (
         needs_rights=False,
     ),
 )
-_RIGHTS = "pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class PostgresCheck:
 
     def look(self, watch: Watch) -> Sample:
         asked = self._asked()
-        query = ", ".join([_RIGHTS, *(measure.sql for measure in asked)])
+        query = ", ".join([SEES_ALL, *(measure.sql for measure in asked)])
         may_see, *values = self.psql.row(f"SELECT {query}", watch)
         if may_see != "t" and any(measure.needs_rights for measure in asked):
             raise NotUnderstood(

@@ -28,6 +28,8 @@ _APPLICATION = "slipway health_gate"
 _SEPARATOR = "\x1f"
 # Of psql's manual page, "Exit Status": the connection went bad.
 _NO_CONNECTION = 2
+# Of other roles' sessions and queries only a member of pg_monitor or pg_read_all_stats sees more than that they are.
+SEES_ALL = "pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ _ERRORS = (
     ("statement timeout", "timeout", "the query did not end in time", False),
     ("permission denied", "not_allowed", "the role may not read what the query asks for", True),
     ("read-only transaction", "not_allowed", "the query would change something, a gate only looks", True),
+    ("must be loaded via", "not_installed", "pg_stat_statements is not in shared_preload_libraries", True),
     ("syntax error", "query", "PostgreSQL does not understand the query", True),
     ("does not exist", "query", "the query names something that does not exist", True),
 )

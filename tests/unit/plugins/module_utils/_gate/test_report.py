@@ -106,6 +106,7 @@ def test_the_evidence() -> None:
         "releases": ["r2"],
         "value": None,
         "numbers": {},
+        "figures": {},
         "notices": [],
         "latency_ms": {"n": 3, "p50": 12.0, "p95": 12.0, "p99": None, "max": 12.0},
     }
