@@ -49,6 +49,7 @@ def test_expand_with_the_deployment_and_contract_when_the_old_code_is_gone(world
     assert (
         f"app2: a process runs from {old}. The schema was not contracted: old code must be gone first." in refused.text
     )
+    assert f"{fleet.release_of('v3')} serves, and the schema was not contracted further." in refused.text
     assert "channel" in columns(world)
 
     fleet.run("app2", "systemctl", "stop", "old-code")
