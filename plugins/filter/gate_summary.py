@@ -29,7 +29,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(verdict), C(reason), C(notices), and C(baseline), the figures by the names of the measures.
+  description: C(verdict), C(reason), C(notices), C(baseline), the figures by the names of the measures, and C(missing),
+    why there are none of the others.
   type: dict
 """
 

@@ -274,6 +274,11 @@ options:
       max_connection_use:
         description: Share of C(max_connections) that may be in use, between 0 and 1.
         type: float
+      of_database:
+        description:
+          - With V(statements), the database whose queries are looked at. By default O(checks[].database).
+          - The extension counts the queries of all databases of the server, and need be in one alone.
+        type: str
       min_calls:
         description: With V(statements), calls that a query must have had before and since to be judged.
         type: int

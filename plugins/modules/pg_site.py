@@ -51,6 +51,12 @@ options:
       - Refused when there is one of this name without the mark. Empty for none.
     type: str
     default: ''
+  query_statistics:
+    description:
+      - Whether the server counts what each query takes, by the extension C(pg_stat_statements) in the database
+        C(postgres). It is refused when C(shared_preload_libraries) does not name it.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -87,11 +93,18 @@ def main() -> None:
             "user": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
             "rehearsal_database": {"type": "str", "default": ""},
+            "query_statistics": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     options = module.params
-    wanted = Wanted(options["database"], options["user"], options["password"], options["rehearsal_database"])
+    wanted = Wanted(
+        options["database"],
+        options["user"],
+        options["password"],
+        options["rehearsal_database"],
+        options["query_statistics"],
+    )
     try:
         if wanted.rehearsal:
             require_name("rehearsal_database", wanted.rehearsal)

@@ -41,6 +41,18 @@ options:
     description: Whether a deployment after one that did not end whole is refused too. Such a one usually mends it.
     type: bool
     default: false
+  measured:
+    description:
+      - Figures from before by the name of their measure, as C(baseline) of the filter
+        P(slipway.django.gate_summary#filter). With O(not_measured) a row.
+    type: dict
+  not_measured:
+    description: Why there are none, by the name of the measure. The filter's C(missing).
+    type: dict
+  baseline_required:
+    description: Whether it is refused when figures are missing. A site without traffic has none.
+    type: bool
+    default: false
   windows:
     description: Hours in which a deployment may begin. Without any it may at any time.
     type: list
@@ -182,6 +194,9 @@ ARGUMENTS = {
     "deployment": {"type": "str", "default": ""},
     "deployments": {"type": "dict"},
     "previous_whole": {"type": "bool", "default": False},
+    "measured": {"type": "dict"},
+    "not_measured": {"type": "dict"},
+    "baseline_required": {"type": "bool", "default": False},
     "windows": {"type": "list", "elements": "dict", "default": [], "options": WINDOW},
     "freezes": {"type": "list", "elements": "dict", "default": [], "options": FREEZE},
     "exception": {"type": "str", "default": ""},
@@ -203,6 +218,9 @@ def wanted_of(params: Mapping[str, Any], clock: Clock) -> Wanted:
         deployment=params["deployment"],
         deployments=params["deployments"],
         previous_whole=params["previous_whole"],
+        measured=params["measured"],
+        not_measured=params["not_measured"],
+        baseline_required=params["baseline_required"],
         windows=read_windows(params["windows"]),
         freezes=read_freezes(params["freezes"]),
         exception=params["exception"].strip(),

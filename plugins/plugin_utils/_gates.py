@@ -99,6 +99,7 @@ def sum_up(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "baseline": {
             name: figures for result in results for name, figures in _figures(result.get("checks", [])) if figures
         },
+        "missing": {name: why for result in results for name, why in _missing(result)},
     }
 
 
@@ -113,6 +114,17 @@ def _verdict(result: Mapping[str, Any]) -> tuple[str, str]:
 def _fault(check: Mapping[str, Any]) -> str:
     last = check.get("last_fault") or {}
     return f"{check['reason']}, last: {last['text']}" if last else str(check["reason"])
+
+
+def _missing(result: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Why what is measured has no figures: all of a host that did not answer, or one of its checks."""
+    if "checks" not in result:
+        yield "all that was asked there", str(result.get("msg", "no answer"))
+        return
+    found = {name for name, _figures_of_it in _figures(result["checks"])}
+    for check in result["checks"]:
+        if check["kind"] in ("prometheus", "statements") and check["name"] not in found:
+            yield check["name"], str((check.get("last_fault") or {}).get("text", "no figures"))
 
 
 def _figures(checks: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -113,6 +113,7 @@ def all_red(world: World, scanner: list[str]) -> dict[str, Any]:
         "preflight_secrets_command": scanner,
         "preflight_audit": "always",
         "preflight_audit_command": ["no-such-audit"],
+        "preflight_baseline_required": True,
     }
 
 
@@ -138,6 +139,7 @@ RED = (
     "lb1: A4 certificate shop.example could not be checked",
     "app1: A4 cache default failed: expected cache default answers within 10 s, seen: ConnectionError",
     "app2: A5 worker runs failed: expected worker runs in one slot, seen: in no slot",
+    "A5 baseline could not be checked: expected each measure of the thresholds has figures from before, seen: nothing",
     "A10 deployment window failed",
     "A10 freeze failed: expected no freeze, seen: frozen: 2020-01-01 00:00 to 2099-12-31 23:59 UTC (for ever)",
     "A10 sign-off failed: expected -e preflight_sign_off=",
@@ -198,6 +200,8 @@ def asked(world: World) -> dict[str, Any]:
         "preflight_reach": [f"{database}:5432", f"{database}:6379"],
         "preflight_longest_task": 60,
         "preflight_previous_whole": True,
+        "preflight_baseline_required": True,
+        "verify_thresholds": [{"measure": "query_time", "from": "1h", "times_baseline": 1.2, "action": "hold"}],
     }
 
 

@@ -46,6 +46,7 @@ SETTINGS = {
     "verify_headers": {"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff"},
     "verify_checks": [{"name": "strangers place no orders", "url": "http://127.0.0.1/api/upload", "method": "POST",
                        "host": "{{ slipway_domain }}", "status": [401]}],
+    "verify_thresholds": [{"measure": "query_time", "from": "1h", "times_baseline": 1.2, "action": "hold"}],
     "verify_watch_interval": 2,
     "verify_watch_deadline": 40,
 }  # fmt: skip
@@ -102,6 +103,8 @@ def test_profiles_and_a_late_way_back(world: World) -> None:
 
     # Deployed under the same watch, then found to be sick at a later look.
     world.deploy("v2")
+    counted = world.fleet.records()[-1]["facts"]["baseline"]["query_time"]["queries"]
+    assert any("shop_order" in query["query"] for query in counted.values())
     gone = verify(world, deployment=first)
     assert gone.rc == 2
     assert f"{first} is not live" in gone.text

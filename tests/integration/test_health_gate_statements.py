@@ -29,9 +29,10 @@ def _server() -> Iterator[Cluster]:
         cluster.fresh()
         cluster.sql("CREATE ROLE looker LOGIN; CREATE ROLE guest LOGIN; GRANT pg_monitor TO looker")
         cluster.sql("CREATE DATABASE bare", database="postgres")
-        # Not where every search path looks.
+        # Not where every search path looks, and in one of the two databases also.
         cluster.sql('CREATE SCHEMA "Statistics"; CREATE EXTENSION pg_stat_statements SCHEMA "Statistics"')
         cluster.sql('GRANT USAGE ON SCHEMA "Statistics" TO looker')
+        cluster.sql("CREATE EXTENSION pg_stat_statements", database="postgres")
         yield cluster
 
 
@@ -69,6 +70,10 @@ def test_a_query_that_takes_longer_than_before(fast: Cluster) -> None:
     check = before.result["checks"][0]
     assert check["verdict"] == "pass"
     assert MARK not in before.output
+    elsewhere = look(fast, database="postgres", of_database="shop")
+    # The gate does not count itself.
+    assert elsewhere["figures"]["queries"] == check["figures"]["queries"]
+    assert look(fast, database="postgres")["figures"]["queries"].keys().isdisjoint(check["figures"]["queries"])
     (known,) = [each for each in check["figures"]["queries"].values() if "work" in each["query"]]
     assert (known["calls"], known["query"]) == (120, "SELECT work($1)")
     assert 2 < known["ms"] / known["calls"] < 20

@@ -100,6 +100,7 @@ KINDS: Final[dict[str, Spec]] = {
         **_DATABASE,
         "thresholds": _LIMITS["thresholds"],
         "baseline": _LIMITS["baseline"],
+        "of_database": {"type": "str"},
         "min_calls": {"type": "int", "default": 100},
         "min_ms": {"type": "float", "default": 1},
         "remembered": {"type": "int", "default": 50},

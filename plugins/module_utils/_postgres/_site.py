@@ -16,16 +16,22 @@ from ansible_collections.slipway.django.plugins.module_utils._postgres._scram im
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
 
 _TIMEOUT_S = 30
+_EXTENSION = "pg_stat_statements"
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the site needs. ``rehearsal``: a database for rehearsals of migrations; empty: none."""
+    """What the site needs.
+
+    :param rehearsal: a database for rehearsals of migrations; empty: none.
+    :param statistics: whether the server counts what each query takes.
+    """
 
     database: str
     user: str
     password: str
     rehearsal: str = ""
+    statistics: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Observed:
     owner: str | None
     rehearsal_owner: str | None = None
     rehearsal_comment: str | None = None
+    preloaded: str = ""
+    counts: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,8 @@ def observation_query(wanted: Wanted) -> str:
         f"'can_login', COALESCE((SELECT rolcanlogin FROM pg_authid WHERE rolname = {role}), false),"
         f"'owner', (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = {database}),"
         f"'rehearsal_owner', (SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = {rehearsal}),"
+        "'preloaded', current_setting('shared_preload_libraries'),"
+        "'counts', EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'),"
         "'rehearsal_comment', (SELECT shobj_description(oid, 'pg_database') FROM pg_database"
         f" WHERE datname = {rehearsal}))"
     )
@@ -93,7 +103,7 @@ def plan(wanted: Wanted, observed: Observed) -> tuple[Step, ...]:
     if observed.owner is None:
         sql = f"CREATE DATABASE {identifier(wanted.database)} OWNER {role} ENCODING 'UTF8' TEMPLATE template0"
         steps.append(Step(sql, f"make database {wanted.database}"))
-    return (*steps, *_for_rehearsals(wanted, observed))
+    return (*steps, *_for_rehearsals(wanted, observed), *_for_statistics(wanted, observed))
 
 
 def _refuse_owner(database: str, owner: str | None, user: str) -> None:
@@ -124,6 +134,21 @@ def _for_rehearsals(wanted: Wanted, observed: Observed) -> tuple[Step, ...]:
     give = Step(f"ALTER SCHEMA public OWNER TO {role}", f"give {wanted.rehearsal} to {wanted.user}", wanted.rehearsal)
     mark = comment_statement(wanted.rehearsal, mark_of(wanted.database, PREPARED))
     return (Step(create, words), give, Step(mark, f"mark database {wanted.rehearsal}"))
+
+
+def _for_statistics(wanted: Wanted, observed: Observed) -> tuple[Step, ...]:
+    """In the database postgres, not in the site's: who makes copies of that for a rehearsal may make no extension."""
+    if not wanted.statistics:
+        return ()
+    if _EXTENSION not in observed.preloaded:
+        raise Refused(
+            f"shared_preload_libraries is {observed.preloaded!r}, expected {_EXTENSION} in it",
+            untouched="Nothing was changed",
+            remedy="Name it there and restart the server, or leave query_statistics out",
+            facts={"shared_preload_libraries": observed.preloaded},
+        )
+    words = "count what each query takes"
+    return () if observed.counts else (Step(f"CREATE EXTENSION {_EXTENSION}", words),)
 
 
 class Psql:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ansible_collections.slipway.django.plugins.module_utils._preflight._baseline import baseline_row
 from ansible_collections.slipway.django.plugins.module_utils._preflight._calendar import (
     Freeze,
     Window,
@@ -35,6 +36,7 @@ class Wanted:
     :param subject: site and version.
     :param deployment: id of the deployment that asks, empty for none.
     :param deployments: what the control host remembers; None asks nothing.
+    :param measured: figures of before by measure, and C(not_measured) why there are none; both None ask nothing.
     :param lost: rows of commands that nobody runs.
     :param rehearsal_log: folder of another site's deployment logs, empty to ask nothing.
     """
@@ -44,6 +46,9 @@ class Wanted:
     deployment: str
     deployments: Mapping[str, Any] | None
     previous_whole: bool
+    measured: Mapping[str, Any] | None
+    not_measured: Mapping[str, str] | None
+    baseline_required: bool
     windows: Sequence[Window]
     freezes: Sequence[Freeze]
     exception: str
@@ -62,6 +67,7 @@ def site_rows(wanted: Wanted, runner: Runner, redact: Callable[[str], str]) -> l
         *window_rows(wanted.windows, wanted.freezes, wanted.now, wanted.exception),
         sign_off_row(wanted.sign_off_required, wanted.sign_off, wanted.subject),
         *_previous(wanted),
+        *_measured(wanted),
         *_rehearsed(wanted),
         *wanted.lost,
         *team_rows(wanted.commands, runner, redact, {}),
@@ -77,6 +83,12 @@ def _previous(wanted: Wanted) -> list[Row]:
         said = str(known.get("msg") or "the control host gave no answer")
         return [Row("A5", "previous deployment", Mark.UNKNOWN, said, "the control host's records")]
     return list(previous_rows(known, ours=wanted.deployment, whole=wanted.previous_whole))
+
+
+def _measured(wanted: Wanted) -> list[Row]:
+    if wanted.measured is None or wanted.not_measured is None:
+        return []
+    return [baseline_row(wanted.measured, wanted.not_measured, required=wanted.baseline_required)]
 
 
 def _rehearsed(wanted: Wanted) -> list[Row]:

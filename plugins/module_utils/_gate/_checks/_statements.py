@@ -29,14 +29,17 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._thresholds i
     active,
     without_baseline,
 )
+from ansible_collections.slipway.django.plugins.module_utils._postgres._site import literal
 from ansible_collections.slipway.django.plugins.module_utils._process import Runner
 
 # One chance in a hundred of a false alarm, as everywhere in a gate (the normal distribution's quantile at 0.99).
 _QUANTILE = 2.326
 _SHOWN = 3
 _HEAD = 80
+# What begins with a comment is not looked at, so that the gate does not see itself.
+_OURS = "/* slipway health_gate */"
 _WHERE_IT_IS = (
-    f"SELECT {SEES_ALL}, current_setting('server_version_num')::int >= 140000, "
+    f"{_OURS} SELECT {SEES_ALL}, current_setting('server_version_num')::int >= 140000, "
     "(SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace "
     "WHERE extname = 'pg_stat_statements')"
 )
@@ -47,7 +50,7 @@ SELECT json_build_object('reset', {reset}, 'queries', COALESCE(json_object_agg(i
     'squares', round(sum(calls * (stddev_exec_time ^ 2 + mean_exec_time ^ 2))::numeric, 3),
     'query', left(regexp_replace(min(query), '\\s+', ' ', 'g'), {head})) AS counts
   FROM {schema}.pg_stat_statements
-  WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND queryid IS NOT NULL
+  WHERE dbid = (SELECT oid FROM pg_database WHERE datname = {of_database}) AND queryid IS NOT NULL
     AND query ~* '^\\s*(select|insert|update|delete|merge|with)\\M' {which}
   GROUP BY queryid ORDER BY sum(total_exec_time) DESC LIMIT {most}) AS counted
 """
@@ -154,10 +157,14 @@ def _is_slower(growth: Growth, times: float) -> bool:
 
 @dataclass(frozen=True)
 class StatementsCheck:
-    """One look at all queries that took the most time. Without a baseline it is the look that makes one."""
+    """One look at all queries that took the most time. Without a baseline it is the look that makes one.
+
+    :param of_database: whose queries; the extension counts those of all databases, wherever it is installed.
+    """
 
     common: Common
     psql: Psql
+    of_database: str
     baseline: Counted | None
     rungs: tuple[Rung, ...]
     min_calls: int
@@ -230,7 +237,14 @@ class StatementsCheck:
         # Which took the most time before: they may take little now.
         which = f"AND queryid IN ({', '.join(str(int(id_)) for id_ in known)})" if known else ""
         reset = f"(SELECT stats_reset::text FROM {schema}.pg_stat_statements_info)" if tells_reset else "''"
-        return _COUNTS.format(reset=reset, schema=schema, which=which, head=_HEAD, most=len(known) or self.remembered)
+        return _OURS + _COUNTS.format(
+            of_database=literal(self.of_database),
+            reset=reset,
+            schema=schema,
+            which=which,
+            head=_HEAD,
+            most=len(known) or self.remembered,
+        )
 
 
 def _as_figures(counted: Counted) -> dict[str, object]:
@@ -253,6 +267,7 @@ def read_statements(common: Common, params: Mapping[str, Any], runner: Runner) -
     return StatementsCheck(
         common,
         read_psql(common, params, runner),
+        params["of_database"] or params["database"],
         baseline,
         limits,
         whole(f"{path}.min_calls", params["min_calls"], least=2),

@@ -112,9 +112,19 @@ def test_figures_are_kept_for_a_later_gate() -> None:
     measured = [
         check("rate", "hold", kind="prometheus", numbers={"bad": 2, "total": 900, "rate": 0.002}, value=0.002),
         check("alerts", "pass", kind="prometheus", numbers={}, value=3.0),
-        check("silent", "hold", kind="prometheus", numbers={"total": 3}, value=None),
+        check("silent", "hold", kind="prometheus", numbers={"total": 3}, value=None, last_fault={"text": "too few"}),
+        check("queries", "pass", kind="statements", numbers={}, value=None, figures={"reset": "", "queries": {}}),
+        check(
+            "no queries", "hold", kind="statements", numbers={}, value=None, figures={}, last_fault={"text": "no role"}
+        ),
         check("page", "pass", value=1.0, numbers={}),
     ]
     summary = sum_up([gate("hold", *measured, notices=["rate: told"])])
-    assert summary["baseline"] == {"rate": {"bad": 2, "total": 900}, "alerts": {"value": 3.0}}
+    assert summary["baseline"] == {
+        "rate": {"bad": 2, "total": 900},
+        "alerts": {"value": 3.0},
+        "queries": {"reset": "", "queries": {}},
+    }
+    assert summary["missing"] == {"silent": "too few", "no queries": "no role"}
+    assert sum_up([{"unreachable": True, "msg": "gone"}])["missing"] == {"all that was asked there": "gone"}
     assert summary["notices"] == ["rate: told"]

@@ -89,6 +89,22 @@ def test_a_database_for_rehearsals_of_somebody_else_is_refused() -> None:
         plan(SECOND, replace(WHOLE, rehearsal_owner="billing", rehearsal_comment=mark_of("shop", PREPARED)))
 
 
+def test_the_extension_that_counts_is_made_once() -> None:
+    counting = replace(WANTED, statistics=True)
+    loaded = replace(WHOLE, preloaded="auto_explain, pg_stat_statements")
+
+    assert [(step.words, step.sql, step.database) for step in plan(counting, loaded)] == [
+        ("count what each query takes", "CREATE EXTENSION pg_stat_statements", "postgres")
+    ]
+    assert plan(counting, replace(loaded, counts=True)) == ()
+    assert plan(WANTED, loaded) == ()
+
+
+def test_the_extension_is_not_made_where_it_would_count_nothing() -> None:
+    with pytest.raises(Refused, match="shared_preload_libraries is 'auto_explain', expected pg_stat_statements in it"):
+        plan(replace(WANTED, statistics=True), replace(WHOLE, preloaded="auto_explain", counts=True))
+
+
 def test_names_and_texts_are_quoted() -> None:
     assert identifier('a"b') == '"a""b"'
     assert literal("o'clock") == "'o''clock'"
