@@ -121,7 +121,7 @@ test-molecule: venv system-packages ## each role on servers of the lab
 	tools/with-lab molecule test --all --no-command-borders
 
 test-integration: venv system-packages ## modules against the real programs
-	tools/with-lab pytest -n $(or $(JOBS),2) --dist loadfile --timeout 300 tests/integration
+	tools/with-lab pytest -n $(or $(JOBS),2) --dist loadfile --durations 30 --timeout 300 tests/integration
 
 test-e2e: venv system-packages ## whole deployments, good and broken; E2E="lease secrets" names some of them
 	tools/with-lab pytest --durations 30 --timeout 1200 $(or $(E2E:%=tests/e2e/test_%.py),tests/e2e)

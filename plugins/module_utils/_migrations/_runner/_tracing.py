@@ -48,6 +48,9 @@ _NOT_OF_THE_MIGRATION = re.compile(
     r"|(?:INSERT INTO|DELETE FROM|SELECT)\b.*\b(?:django_migrations|django_migrate_safe_journal)\b)",
     re.IGNORECASE | re.DOTALL,
 )
+# DROP and REINDEX ... CONCURRENTLY lock an index in ACCESS EXCLUSIVE mode for a moment, at their very end, when no
+# query can use it any more (manual, REINDEX, "Rebuilding Indexes Concurrently", steps 5 and 6).
+_CONCURRENTLY = re.compile(r"\bCONCURRENTLY\b", re.IGNORECASE)
 _DATA = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|MERGE)\b", re.IGNORECASE)
 
 _NOW = """
@@ -187,7 +190,7 @@ class Tracer:
             ms = self._ms(began)
         heard = self._ears.heard()
         work = self._work_of(heard, files, read_relations(self._work))
-        taken = self._locks(helper.seen)
+        taken = self._locks(helper.seen, indexes=not _CONCURRENTLY.search(text))
         self._keep(text, ms=ms, taken=taken, work=tuple(dict.fromkeys(work)))
         return result
 
@@ -210,13 +213,16 @@ class Tracer:
             {oid: writes for oid, _scans, writes in document["used"]},
         )
 
-    def _locks(self, locks: Iterable[tuple[int, str]]) -> tuple[Lock, ...]:
-        """Those on what was there before the run; of an index only those that keep others waiting."""
+    def _locks(self, locks: Iterable[tuple[int, str]], *, indexes: bool = True) -> tuple[Lock, ...]:
+        """Those on what was there before the run; of an index only those that keep others waiting.
+
+        :param indexes: whether those on indexes count at all.
+        """
         found = []
         for oid, mode in locks:
             entry = self.existing.get(oid)
             lock = Lock(entry.name, mode) if entry else None
-            if entry and lock and (entry.kind in _TABLES or lock.blocking):
+            if entry and lock and (entry.kind in _TABLES or (indexes and lock.blocking)):
                 found.append(lock)
         return tuple(sorted(found, key=str))
 
