@@ -96,10 +96,9 @@ test-unit: venv ## unit tests, below a minute
 # figures of a load comes last in its row.
 TOGETHER = $(MAKE) -j 2 SIDE_BY_SIDE=1
 SECOND_LAB = LAB_NAME=$(or $(LAB_NAME),slipway)-2 LAB_SUBNET=$(or $(SECOND_SUBNET),10.89.78)
-# What is in neither row is long, and run by `make proof`: the parts of it are in Molecule's and the integration tests.
+# What is marked long is run by `make proof`: the parts of it are in Molecule's and the integration tests.
 FIRST_ROW = check_and_refusals configuration preflight lease broken_release secrets
-SECOND_ROW = maintenance zero_loss
-LONG_E2E = contract lost_host verify
+SECOND_ROW = zero_loss
 
 .PHONY: test test-first-row test-second-row test-molecule test-integration test-e2e proof
 test: ## all of it: lint, unit, and on servers of the lab Molecule, integration, end to end
@@ -110,10 +109,10 @@ test: ## all of it: lint, unit, and on servers of the lab Molecule, integration,
 	$(TOGETHER) test-first-row test-second-row
 
 test-first-row: venv
-	tools/with-lab $(MAKE) SIDE_BY_SIDE= test-molecule test-e2e E2E="$(FIRST_ROW)"
+	tools/with-lab $(MAKE) SIDE_BY_SIDE= test-molecule test-e2e E2E="$(FIRST_ROW)" MARKED="not long"
 
 test-second-row: venv
-	$(SECOND_LAB) tools/with-lab $(MAKE) SIDE_BY_SIDE= test-integration test-e2e E2E="$(SECOND_ROW)"
+	$(SECOND_LAB) tools/with-lab $(MAKE) SIDE_BY_SIDE= test-integration test-e2e E2E="$(SECOND_ROW)" MARKED="not long"
 
 # Molecule remembers from an interrupted run that its servers are prepared, and these may be other servers.
 test-molecule: venv system-packages ## each role on servers of the lab
@@ -121,13 +120,13 @@ test-molecule: venv system-packages ## each role on servers of the lab
 	tools/with-lab molecule test --all --no-command-borders
 
 test-integration: venv system-packages ## modules against the real programs
-	tools/with-lab pytest -n $(or $(JOBS),2) --dist loadfile --durations 30 --timeout 300 tests/integration
+	tools/with-lab pytest -n $(or $(JOBS),2) --dist loadfile --durations 30 --timeout 300 -m "$(MARKED)" tests/integration
 
 test-e2e: venv system-packages ## whole deployments, good and broken; E2E="lease secrets" names some of them
-	tools/with-lab pytest --durations 30 --timeout 1200 $(or $(E2E:%=tests/e2e/test_%.py),tests/e2e)
+	tools/with-lab pytest --durations 30 --timeout 1200 -m "$(MARKED)" $(or $(E2E:%=tests/e2e/test_%.py),tests/e2e)
 
 proof: venv system-packages ## the long campaigns, whose results lie in docs/proof
-	tools/with-lab pytest --timeout 7200 $(LONG_E2E:%=tests/e2e/test_%.py) tests/proof
+	tools/with-lab sh -c 'pytest --timeout 1200 -m long tests/integration tests/e2e && pytest --timeout 7200 tests/proof'
 
 .PHONY: benchmark-backup
 benchmark-backup: venv system-packages ## CPU seconds of a backup against pg_dump and postgresql_db

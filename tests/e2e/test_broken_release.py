@@ -19,7 +19,7 @@ RATE = 30
     ("version", "evidence"),
     [
         # It ends at its boot: systemd knows before any gate is asked.
-        ("broken-start", ["app1, rollout", "shop-web@", "journalctl -u shop-web@"]),
+        pytest.param("broken-start", ["app1, rollout", "shop-web@", "journalctl -u shop-web@"], marks=pytest.mark.long),
         ("broken-health", ["app1, rollout", "gate before traffic of app1", "status 503 (expected 200)"]),
     ],
 )

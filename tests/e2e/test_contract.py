@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from slipway_lab.fleet import ROOT
 from slipway_lab.world import World
+
+pytestmark = pytest.mark.long
 
 COMES, GOES = "shop.0004_order_source", "shop.0005_drop_order_channel"
 # A process of the old release that no unit knows.

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import pytest
 from slipway_lab import losing
 from slipway_lab.world import World
+
+pytestmark = pytest.mark.long
 
 
 def test_a_host_that_dies_is_set_aside_and_comes_back(world: World) -> None:

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import pytest
 from slipway_lab import closing
 from slipway_lab.world import World
+
+pytestmark = pytest.mark.long
 
 
 def test_visitors_get_the_site_or_the_page_and_the_log_tells_when(world: World) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from slipway_lab.fleet import LOAD_PASSWORD, pattern_of_marks
 from slipway_lab.project import Run
 from slipway_lab.world import World
+
+pytestmark = pytest.mark.long
 
 # What a team would write into its inventory.
 SETTINGS = {

@@ -37,6 +37,7 @@ def _measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         yield started
 
 
+@pytest.mark.long
 def test_each_release_gets_its_verdict(measured: Prometheus) -> None:
     watching = Watching()
     wanted = {**{name: verdict for name, (_behaviour, verdict) in BROKEN.items()}, HEALTHY.name: "pass"}

@@ -103,11 +103,11 @@ def held_request_to_a(haproxy: Haproxy, applications: dict[str, Application]) ->
     ("start", "state", "end"),
     [
         ("ready", "maintenance", MAINT),
-        ("ready", "drained", DRAIN),
-        ("drain", "maintenance", MAINT),
-        ("maint", "drained", DRAIN),
+        pytest.param("ready", "drained", DRAIN, marks=pytest.mark.long),
+        pytest.param("drain", "maintenance", MAINT, marks=pytest.mark.long),
+        pytest.param("maint", "drained", DRAIN, marks=pytest.mark.long),
         ("maint", "ready", READY),
-        ("drain", "ready", READY),
+        pytest.param("drain", "ready", READY, marks=pytest.mark.long),
     ],
 )
 def test_check_apply_check_apply(haproxy: Haproxy, start: str, state: str, end: tuple[int, int]) -> None:
@@ -387,8 +387,10 @@ def test_a_red_server_is_readmitted_when_it_turns_green(haproxy: Haproxy, applic
 # --- HAProxy itself goes away --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["restart", "kill", "reload"])
-@pytest.mark.parametrize(("state", "end"), [("maintenance", MAINT), ("drained", DRAIN)])
+@pytest.mark.parametrize("how", ["restart", pytest.param("kill", marks=pytest.mark.long), "reload"])
+@pytest.mark.parametrize(
+    ("state", "end"), [("maintenance", MAINT), pytest.param("drained", DRAIN, marks=pytest.mark.long)]
+)
 def test_what_was_ordered_survives(haproxy: Haproxy, how: str, state: str, end: tuple[int, int]) -> None:
     drain(haproxy, state).succeeded()
     again(haproxy, how)
@@ -434,7 +436,12 @@ def test_the_trap_a_changed_port_is_not_taken_from_the_configuration(haproxy: Ha
 
 @pytest.mark.parametrize(
     ("how", "state_file", "told"),
-    [("restart", True, DRAIN), ("restart", False, READY), ("kill", False, READY), ("reload", True, DRAIN)],
+    [
+        ("restart", True, DRAIN),
+        pytest.param("restart", False, READY, marks=pytest.mark.long),
+        ("kill", False, READY),
+        pytest.param("reload", True, DRAIN, marks=pytest.mark.long),
+    ],
 )
 def test_haproxy_comes_anew_while_sessions_end(
     haproxy: Haproxy, applications: dict[str, Application], how: str, state_file: bool, told: tuple[int, int]

@@ -38,7 +38,14 @@ def clean(cluster: Cluster, base: str, tmp_path: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
-@pytest.mark.parametrize(("rows", "delay_s"), [(0, 0.2), (4, 0.0), (7, 0.002), (13, 0.005), (17, 0.0)])
+@pytest.mark.parametrize(
+    ("rows", "delay_s"),
+    [
+        (0, 0.2),
+        *(pytest.param(*point, marks=pytest.mark.long) for point in [(4, 0.0), (7, 0.002), (17, 0.0)]),
+        (13, 0.005),
+    ],
+)
 def test_the_next_run_goes_on_or_says_what_is_in_doubt(
     cluster: Cluster, base: str, clean: list[tuple[Any, ...]], tmp_path: Path, victim: str, rows: int, delay_s: float
 ) -> None:

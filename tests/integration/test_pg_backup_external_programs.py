@@ -65,6 +65,7 @@ def pgbackrest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
         yield cluster, run
 
 
+@pytest.mark.long
 def test_pgbackrest_itself(pgbackrest: tuple[Cluster, Callable[..., str]], folder: Path) -> None:
     _cluster, run = pgbackrest
     nothing = asked("pgbackrest")
@@ -112,6 +113,7 @@ def barman(folder: Path) -> Iterator[tuple[Cluster, Callable[..., str], list[str
         yield cluster, lambda *words: as_server(*command, *words), command
 
 
+@pytest.mark.long
 def test_barman_itself(barman: tuple[Cluster, Callable[..., str], list[str]]) -> None:
     _cluster, run, command = barman
     listing = [*command, "--format", "json", "list-backups", "shop"]
