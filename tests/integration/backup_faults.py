@@ -87,13 +87,16 @@ def with_earlier(site: Site) -> None:
     shutil.rmtree(site.directory / source.id)
 
 
+NOT_KILLED = "it was not killed"
+
+
 def killed_at(site: Site, step: str, line: int) -> list[str]:
     """Kill a backup, and return all that does not hold afterwards. The database's content does not change."""
     expected = site.cluster.fingerprint()
     options: dict[str, Any] = {"verify": "restore", "rules": KEPT, "pin": True}
     done = site.child((step, line), **options)
     if done.returncode != -signal.SIGKILL:
-        return [f"it was not killed: status {done.returncode} {done.stderr}"]
+        return [f"{NOT_KILLED}: status {done.returncode} {done.stderr}"]
     broken = [*still_at_work(site.cluster), *unrestorable(site, expected)]
     site.backup(**options)
     broken += unrestorable(site, expected)
