@@ -236,7 +236,11 @@ class StatementsCheck:
         known = self.baseline.queries if self.baseline else {}
         # Which took the most time before: they may take little now.
         which = f"AND queryid IN ({', '.join(str(int(id_)) for id_ in known)})" if known else ""
-        reset = f"(SELECT stats_reset::text FROM {schema}.pg_stat_statements_info)" if tells_reset else "''"
+        reset = (
+            f"(SELECT extract(epoch FROM stats_reset)::text FROM {schema}.pg_stat_statements_info)"
+            if tells_reset
+            else "''"
+        )
         return _OURS + _COUNTS.format(
             of_database=literal(self.of_database),
             reset=reset,
