@@ -18,7 +18,8 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Comm
 
 # prctl(2): the signal that the kernel sends to this process when its parent dies.
 _PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
+# Looked up here and not between fork and exec: a thread of the gate might hold the loader's lock at that moment.
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Runner(Protocol):
 
 def _die_with_parent() -> None:
     # A killed module must leave no work behind (a dump without its parent ran on for minutes).
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class SystemRunner:
