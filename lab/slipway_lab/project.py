@@ -181,10 +181,18 @@ class Running:
     def kill(self) -> Run:
         """End the controller at once, as a power cut would: with SIGKILL, its forked workers too."""
         # Ansible's workers put themselves into sessions of their own, so that the group alone would leave them.
-        for pid in (self._process.pid, *descendants(self._process.pid)):
+        killed = (self._process.pid, *descendants(self._process.pid))
+        for pid in killed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return self._finish(10)
+        run = self._finish(10)
+        # The signal is taken when the kernel next lets the process run: on a loaded machine that is a moment later.
+        patience = time.monotonic() + 10
+        while any(runs(pid) for pid in killed):
+            if time.monotonic() > patience:
+                raise LabError(f"of the processes {', '.join(map(str, killed))} some outlived SIGKILL by 10 s")
+            time.sleep(0.01)
+        return run
 
     def kill_main(self) -> Run:
         """End only the main process with SIGKILL; the workers under way end their task."""
@@ -226,6 +234,15 @@ class Running:
 def task_start_pattern(task: str, host: str) -> str:
     """What the default callback prints when a task starts on a host."""
     return rf"\[started TASK: (?:[\w. ]+ : )?{re.escape(task)} on {re.escape(host)}\]"
+
+
+def runs(pid: int) -> bool:
+    """Whether this process has not ended; one that only waits to be reaped has."""
+    try:
+        fields = (Path("/proc") / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except OSError:
+        return False
+    return fields.split()[0] not in "ZX"
 
 
 def descendants(pid: int) -> tuple[int, ...]:

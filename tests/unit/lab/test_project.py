@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 from slipway_lab.errors import LabError
-from slipway_lab.project import Line, Running, controller_environment, newest_log, play_seconds, task_start_pattern
+from slipway_lab.project import (
+    Line,
+    Running,
+    controller_environment,
+    newest_log,
+    play_seconds,
+    runs,
+    task_start_pattern,
+)
 from slipway_lab.settings import from_environment
 
 SETTINGS = from_environment({"LAB_NAME": "some"}, Path("/checkout"))
@@ -68,7 +76,8 @@ def test_a_line_is_waited_for_and_the_whole_run_killed(tmp_path: Path) -> None:
         worker = running.wait_for_output(r"^worker \d+$", 20).text.split()[1]
         done = running.kill()
     assert done.rc == -9
-    assert not Path(f"/proc/{worker}").exists() or "(zombie)" in Path(f"/proc/{worker}/status").read_text("utf-8")
+    assert not runs(int(worker))
+    assert runs(os.getpid())
 
 
 def test_a_line_that_does_not_come_is_an_error_that_shows_what_came(tmp_path: Path) -> None:
