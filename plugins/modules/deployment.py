@@ -295,6 +295,8 @@ deployment:
       description:
         - What the deployment goes back to when it fails, with the keys C(release), C(version), C(commit),
           C(deployment) and C(hosts). V(null) for the first deployment of a site.
+        - C(contracted) names the migrations that earlier attempts may have applied and that its code need not be
+          able to live with. As long as it is not empty, the schema is to be asked before anything goes back.
       returned: O(scope=control)
       type: dict
     interrupted:

@@ -47,6 +47,8 @@ def _plan_lines(plan: Mapping[str, Any]) -> Iterator[str]:
     yield "migrations none" if not migrations else "migrations"
     for line in migrations:
         yield f"           {line}"
+    if plan["closing"]:
+        yield "strategy   maintenance: closed to visitors, all stopped, migrated, all started, gated, opened"
     yield f"workers    {', '.join(plan['workers']) or 'none'}, before the web services"
     size = batch_size(plan["batch"], len(hosts))
     yield f"batches    {_batches(hosts, size)}"

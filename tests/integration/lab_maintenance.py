@@ -74,6 +74,7 @@ def render(template: str, switch: Path) -> str:
         maintenance_digest="0" * 64,
         maintenance_directory=str(switch),
         maintenance_retry_after=77,
+        maintenance_pool="shop",
         maintenance_health_path="/health",
         maintenance_health_paths=["/live"],
         maintenance_operators=[f"{OPERATOR}/32"],

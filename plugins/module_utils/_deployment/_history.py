@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,8 @@ from ansible_collections.slipway.django.plugins.module_utils._deployment._times 
 OPEN = "open"
 # Fact of a deployment: the migrations that it was about to apply, kept before the first statement runs.
 PLANNED = "planned_migrations"
+# The phase of a migration that the code before it can live with; see _migrations/_rules.py.
+EXPAND = "expand"
 # Kinds that bring a release. Backup, restore, contract and maintenance hold the lease too, and the release that serves
 # stays: they are no attempts, and they end no chain of attempts.
 _BRINGING = ("deploy", "rollback")
@@ -103,7 +105,15 @@ def origin_of(record: Record | None) -> dict[str, Any] | None:
         "commit": record.commit,
         "deployment": record.id,
         "hosts": list(record.hosts),
+        "contracted": [],
     }
+
+
+def planned(record: Record) -> Iterator[tuple[str, str]]:
+    """Each migration that a deployment was about to apply, with its phase."""
+    found: Any = record.facts.get(PLANNED) or []
+    for migration in found:
+        yield f"{migration['app']}.{migration['name']}", str(migration.get("phase", ""))
 
 
 @dataclass(frozen=True)
@@ -130,8 +140,10 @@ def descent(records: Sequence[Record], lease: Lease | None) -> Descent:
     chain = [record for record in counted if record.first_attempt == newest.first_attempt]
     # As young as possible, and never from after a migration. A restore has taken the migrations back.
     restored = max((r.token for r in records if r.kind == RESTORE and r.standing), default=0)
-    label = next((r.backup_label for r in chain if r.facts.get(PLANNED) and r.token > restored), None)
-    return Descent(newest.attempt + 1, newest.first_attempt, newest.origin, label)
+    near = [record for record in chain if record.facts.get(PLANNED) and record.token > restored]
+    contracted = [name for record in near for name, phase in planned(record) if phase != EXPAND]
+    origin = newest.origin and {**newest.origin, "contracted": list(dict.fromkeys(contracted))}
+    return Descent(newest.attempt + 1, newest.first_attempt, origin, near[0].backup_label if near else None)
 
 
 def describe_interruption(record: Record, lease: Lease | None, how: str) -> dict[str, Any]:

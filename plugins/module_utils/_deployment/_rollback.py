@@ -10,14 +10,15 @@ looks at: an older release must be able to live with the schema as it is now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.slipway.django.plugins.module_utils._deployment._history import (
-    PLANNED,
+    EXPAND,
     by_token,
     newest_standing,
+    planned,
 )
 from ansible_collections.slipway.django.plugins.module_utils._deployment._record import Record
 from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption, Refused
@@ -26,8 +27,6 @@ from ansible_collections.slipway.django.plugins.module_utils._errors import Inva
 RESTORE_POINT = "restore_point"
 OWN = "pg_backup"
 _NOTHING = "Nothing was changed"
-# The phase of a migration that the code before it can live with; see _migrations/_rules.py.
-_EXPAND = "expand"
 _CONTRACT = "contract"
 # What is accepted where the schema differs by no migration that the records know.
 _ANY = "schema"
@@ -95,25 +94,19 @@ def _target(records: Sequence[Record], live: Record, release: str) -> Record:
     return found
 
 
-def _planned(record: Record) -> Iterator[tuple[str, str]]:
-    planned: Any = record.facts.get(PLANNED) or []
-    for migration in planned:
-        yield f"{migration['app']}.{migration['name']}", str(migration["phase"])
-
-
 def migrations_since(records: Sequence[Record], target: Record) -> dict[str, str]:
     """Return each migration that may have been applied since a deployment, with its phase.
 
     The plan counts, not what was reported as applied: a run that was killed has reported nothing.
     """
     later = [record for record in by_token(records) if record.token > target.token]
-    return {name: phase for record in later for name, phase in _planned(record)}
+    return {name: phase for record in later for name, phase in planned(record)}
 
 
 def _restore_point(records: Sequence[Record], target: Record, blocking: Sequence[str]) -> str:
     """Say which backup is from before the first of the migrations that block the way, as far as it was recorded."""
     later = [record for record in by_token(records) if record.token > target.token]
-    first = next((record for record in later if {name for name, _phase in _planned(record)} & {*blocking}), None)
+    first = next((record for record in later if {name for name, _phase in planned(record)} & {*blocking}), None)
     point: Any = first.facts.get(RESTORE_POINT) if first is not None else None
     if not isinstance(point, Mapping):
         return "restore the backup of the deployment that applied them"
@@ -168,7 +161,7 @@ def _blocking(since: Mapping[str, str], schema: Schema) -> list[str]:
 
     Where the live schema was asked and fits, what is left are those of which no catalog tells what they did to data.
     """
-    harmless = {_EXPAND, _CONTRACT} if schema.verdict == FITS else {_EXPAND}
+    harmless = {EXPAND, _CONTRACT} if schema.verdict == FITS else {EXPAND}
     return sorted(name for name, phase in since.items() if phase not in harmless)
 
 

@@ -114,6 +114,7 @@ PLAN: dict[str, Any] = {
     "deployment": {"id": "X", "attempt": 2, "origin": {"version": "v1", "release": "aaaabbbbcccc-05060708"}},
     "hosts": ["app1", "app2", "app3"],
     "batch": 2,
+    "closing": False,
     "workers": ["app1"],
     "changes": {
         "commits_known": True,
@@ -122,6 +123,12 @@ PLAN: dict[str, Any] = {
     },
     "migrations": ["shop.0002 add column: expand"],
 }
+
+
+def test_the_plan_says_that_the_site_will_be_closed() -> None:
+    assert any(
+        line.startswith("strategy   maintenance: closed to visitors") for line in plan_lines({**PLAN, "closing": True})
+    )
 
 
 def test_the_plan_names_everything_that_will_happen() -> None:

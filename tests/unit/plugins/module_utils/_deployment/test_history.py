@@ -113,9 +113,28 @@ def test_newest_standing_does_not_depend_on_the_order_of_files(verdicts: list[st
 def test_what_was_never_opened_is_no_attempt() -> None:
     failed = record(2, "failed", attempt=2, first_attempt="first", origin={"release": "r0"})
     assert descent([record(1, "whole"), failed, record(3, "never_opened")], lease(2)) == Descent(
-        3, "first", {"release": "r0"}
+        3, "first", {"release": "r0", "contracted": []}
     )
     assert descent([record(1, "whole"), record(2)], lease(1, held=False)).attempt == 1
+
+
+def test_what_the_code_before_need_not_live_with_is_named_until_a_restore() -> None:
+    migrations = [
+        {"app": "shop", "name": "0002", "phase": "expand"},
+        {"app": "shop", "name": "0003", "phase": "contract"},
+    ]
+    origin = {"release": "r0", "contracted": []}
+    chain = [
+        record(1, "whole"),
+        record(2, "failed", first_attempt="first", origin=origin, facts={"planned_migrations": migrations}),
+        record(3, "failed", attempt=2, first_attempt="first", origin=origin, facts={"planned_migrations": migrations}),
+    ]
+    assert descent(chain[:2], None).origin == {"release": "r0", "contracted": ["shop.0003"]}
+    assert descent(chain, None).origin == {"release": "r0", "contracted": ["shop.0003"]}
+    assert descent([*chain, record(4, "whole", kind="restore")], None).origin == origin
+    followed = descent([*chain, record(4, "whole")], None).origin
+    assert followed is not None
+    assert followed["contracted"] == []
 
 
 def test_the_backup_is_as_young_as_possible_and_never_from_after_a_migration() -> None:

@@ -63,6 +63,7 @@ def test_the_next_one_goes_back_to_the_newest_that_closed_whole(site: Site, cloc
         "commit": "3f2a9c1d4e5f60718293a4b5c6d7e8f901234567",
         "deployment": first["id"],
         "hosts": ["app1", "app2", "app3"],
+        "contracted": [],
     }
     assert (second["token"], second["attempt"]) == (2, 1)
 
