@@ -47,7 +47,7 @@ def test_what_does_not_fit_the_schema_any_more_is_not_brought_back(world: World)
     world.at_v1()
     world.deploy("v2")
     old = world.fleet.release_of("v2")
-    wrong = {"verify_site_url": "http://127.0.0.1/static/no-health"}
+    wrong = {"slipway_site_url": "http://127.0.0.1/static/no-health"}
     run = deploy(world, "v3", **wrong)
     assert run.rc == 2
     assert "The site stays closed to visitors, and" in run.text
