@@ -125,8 +125,13 @@ class UpstreamFile:
         self._write(self.path, new)
         try:
             self._reload.test()
+        except SlipwayError as error:
+            raise self._undone(error, old) from error
+        try:
             self._reload()
         except SlipwayError as error:
+            # It may only have been late: what nginx goes by is not known now, so that whoever comes next reloads.
+            self._write(self._loaded, without_notes(new))
             raise self._undone(error, old) from error
         self._write(self._loaded, without_notes(new))
 

@@ -139,6 +139,12 @@ def test_a_reload_without_new_workers_is_no_reload(it: Stage) -> None:
         it.driver.apply("shop", [Order("a", Admin.DRAIN)])
     assert it.path.read_text() == TEXT
     assert it.clock.elapsed == pytest.approx(15)
+    # Or a late one: nobody can say which text nginx goes by, until it has been made to read this one.
+    assert all(server.mixed for server in it.driver.observe("shop").servers)
+    it.runner.on("nginx", "-s", "reload", answer=it.nginx.reloaded)
+    it.driver.apply("shop", [Order("a", Admin.READY)])
+    assert it.path.read_text() == TEXT
+    assert not any(server.mixed for server in it.driver.observe("shop").servers)
 
 
 def test_a_run_that_dies_before_the_reload_is_noticed_by_the_next(it: Stage) -> None:
