@@ -130,6 +130,7 @@ def _project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+@pytest.mark.long
 def test_the_configuration_is_kept_on_all_hosts_and_comes_back_where_it_is_wanted(project: Project) -> None:
     status, output = project.deploy_as_far_as_the_record()
     assert status == 0, output

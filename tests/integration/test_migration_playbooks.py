@@ -228,6 +228,7 @@ def test_what_a_deployment_has_applied_is_taken_back(project: Project, live: Dja
     assert "note" not in live.columns()
 
 
+@pytest.mark.long
 def test_what_was_done_by_hand_and_what_runs_once(project: Project, live: DjangoSite, cluster: Cluster) -> None:
     may_create(cluster, "CREATEDB")
     live.migration("0002_note", NOTE)

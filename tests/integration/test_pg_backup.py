@@ -215,7 +215,7 @@ def test_what_is_in_no_dump_is_in_the_manifest(cluster: Cluster, backups: Path) 
 # --- damage --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_one_flipped_bit_is_found(cluster: Cluster, backups: Path, seed: int) -> None:
     taken = backup(cluster, backups).succeeded()["backup"]
     archive = Path(taken["path"]) / "database.dump"
@@ -232,7 +232,7 @@ def test_one_flipped_bit_is_found(cluster: Cluster, backups: Path, seed: int) ->
     assert entries(backups) == [taken["id"]]
 
 
-@pytest.mark.parametrize("what", ["cut", "gone"])
+@pytest.mark.parametrize("what", ["cut", pytest.param("gone", marks=pytest.mark.long)])
 def test_a_cut_archive_and_a_lost_one_are_found(cluster: Cluster, backups: Path, what: str) -> None:
     taken = backup(cluster, backups, verify="checksum").succeeded()["backup"]
     archive = Path(taken["path"]) / "database.dump"

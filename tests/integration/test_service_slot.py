@@ -291,6 +291,7 @@ def test_what_does_not_run_does_not_become_live(host: LabHost) -> None:
     assert truth(host)["blue"] == [V1, "enabled", "active"]
 
 
+@pytest.mark.long
 def test_a_slow_end_is_waited_for_and_a_signal_shortens_it(host: LabHost) -> None:
     started(host, SLOW)
     run = call(host, "stopped", slot="blue", stop_timeout=1)
