@@ -20,6 +20,7 @@ from .talk import Talk
 _EPILOG = """environment:
   LAB_NAME     name of this lab, first part of its containers' names (default slipway)
   LAB_SUBNET   first three octets of its network (default 10.89.77)
+  LAB_BALANCER kind of the balancer on lb1: haproxy (default) or nginx_flag
   LAB_DEBIAN   code name of the Debian release of its hosts (default bookworm)
   LAB_ENGINE   podman (default) or docker
   LAB_PULL     1: try to pull the base image; 0: never; unset: only where debootstrap is missing

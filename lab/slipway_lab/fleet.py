@@ -32,6 +32,8 @@ PORTS = {"blue": 8001, "green": 8002}
 KINDS = ("web", "asgi", "worker", "beat")
 STATE_FILE = "/var/lib/slipway/haproxy.state"
 SWITCH = f"/var/lib/slipway/maintenance/{SITE}"
+UPSTREAMS = "/etc/nginx/slipway/upstreams.conf"
+FLAGS = "/var/lib/slipway/nginx"
 LOAD_PASSWORD = "lab-mark-load-password-51c7"
 """The password of the load generator's user: a known mark, no secret."""
 # Whatever a deployment may write. Python reads it: a process for each of some ten thousand files would take minutes.
@@ -82,6 +84,7 @@ if systemctl is-active --quiet redis-server; then redis-cli --no-auth-warning FL
 _RESET_BALANCER = """
 rm -f {state_file} {switch}/switch.json
 if [ -e {switch}/switch.map ]; then echo maintenance off > {switch}/switch.map; fi
+rm -rf {switch}/on {flags}/.out.json {flags}/*
 if systemctl is-active --quiet haproxy; then systemctl restart haproxy; fi
 """
 _MANAGE = """
@@ -167,6 +170,24 @@ def parse_servers(stat: str, state: str, pool: str) -> dict[str, Server]:
     except (IndexError, KeyError, ValueError) as error:
         raise LabError(f"HAProxy's answer is not understood ({error!r}): {stat[:200]!r}, {state[:200]!r}") from error
     return servers
+
+
+def flagged_servers(upstreams: str, flags: str, pool: str) -> dict[str, Server]:
+    """Put nginx's upstream group and the flags together. nginx itself looks at no server and counts nothing. Pure.
+
+    :param flags: a line ``name:told`` for each file.
+    :raises LabError: the file has no such group.
+    """
+    found = re.search(rf"^upstream {re.escape(pool)} \{{$(.*?)^\}}$", upstreams, re.DOTALL | re.MULTILINE)
+    if found is None:
+        raise LabError(f"nginx has no upstream group {pool}: {upstreams[:200]!r}")
+    told = dict(line.split(":", 1) for line in flags.splitlines())
+    admin = {"drain": 8, "maint": 1}
+    names = re.findall(r"; # (\S+)$", found[1], re.MULTILINE)
+    return {
+        name: Server(name, told.get(name, "UP").upper(), admin.get(told.get(name, ""), 0), 1, sessions=0, requests=0)
+        for name in names
+    }
 
 
 def normal_schema(dump: str) -> str:
@@ -313,6 +334,12 @@ class Fleet:
 
     def servers(self) -> dict[str, Server]:
         """The servers of the site's pool, by name."""
+        if self._settings.balancer == "nginx_flag":
+            return flagged_servers(
+                self.run("lb1", "cat", UPSTREAMS),
+                self.script("lb1", f"cd {FLAGS}/{SITE} 2>/dev/null && grep -H . * ; true"),
+                SITE,
+            )
         return parse_servers(self.haproxy("show stat"), self.haproxy("show servers state"), SITE)
 
     def schema(self) -> str:
@@ -391,11 +418,12 @@ class Fleet:
         script = _RESET_HOST.format(site=SITE, root=ROOT, releases=gone)
         self.each((*self.apps, "lb1", "db1"), lambda host: self.try_run(host, "sh", "-c", script, timeout_s=180))
         self.script("db1", _RESET_DATABASE.format(site=SITE))
-        self.script("lb1", _RESET_BALANCER.format(state_file=STATE_FILE, switch=SWITCH))
+        self.script("lb1", _RESET_BALANCER.format(state_file=STATE_FILE, switch=SWITCH, flags=FLAGS))
 
     def is_provisioned(self) -> bool:
         """Whether `provision` has been here: the balancer runs and the database is there."""
-        seen = self.try_run("lb1", "systemctl", "is-active", "--quiet", "haproxy").returncode == 0
+        unit = "haproxy" if self._settings.balancer == "haproxy" else "nginx"
+        seen = self.try_run("lb1", "systemctl", "is-active", "--quiet", unit).returncode == 0
         return seen and self.try_run("db1", "test", "-d", f"{ROOT}/control").returncode == 0
 
     def kill(self, host: str) -> None:

@@ -19,10 +19,19 @@ from pathlib import Path
 from typing import IO
 
 from .errors import LabError
+from .fleet import DOMAIN, FLAGS, HEALTH, UPSTREAMS
 from .lab import Lab
 from .settings import Settings
 
 _PLAY = re.compile(r"^PLAY \[(?P<name>.*?)\] \*+$")
+_BY_NGINX = f"""---
+balancer_driver: nginx_flag
+balancer_nginx_flag:
+  file: {UPSTREAMS}
+  directory: {FLAGS}
+  health: {{path: {HEALTH}, host: {DOMAIN}}}
+maintenance_driver: nginx_flag
+"""
 _RECAP = re.compile(r"^PLAY RECAP \*+$")
 LIMIT_S = 1800.0
 """No run of a playbook in the lab takes longer; one that does is killed and is a failure."""
@@ -287,6 +296,8 @@ class Project:
         prod.mkdir()
         shutil.copy2(self._lab.inventory(), prod / "hosts")
         shutil.copytree(checkout / "inventories" / "lab" / "group_vars", prod / "group_vars")
+        if self._settings.balancer == "nginx_flag":
+            (prod / "group_vars" / "all" / "balancer.yml").write_text(_BY_NGINX, encoding="utf-8")
         return self
 
     def argv(

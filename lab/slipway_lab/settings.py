@@ -47,6 +47,7 @@ _HOSTS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("db1", 30, ("database",)),
     ("load1", 40, ("load",)),
 )
+BALANCERS = ("haproxy", "nginx_flag")
 GROUPS = ("app", "asgi", "worker", "beat", "balancer", "database", "load")
 
 
@@ -61,6 +62,8 @@ class Settings:
     pull: bool | None
     """Pull the base image: always tried, never tried, or (None) only where debootstrap is missing."""
     mirror: str
+    balancer: str
+    """The kind of the balancer of ``lb1``, as ``balancer_driver`` has it."""
     checkout: Path
 
     @property
@@ -124,12 +127,16 @@ def from_environment(environ: Mapping[str, str], checkout: Path) -> Settings:
     pull = environ.get("LAB_PULL", "")
     if pull not in _PULL:
         raise LabError(f"LAB_PULL={pull} is unknown; 1 tries to pull the base image, 0 never does")
+    balancer = environ.get("LAB_BALANCER", "haproxy")
+    if balancer not in BALANCERS:
+        raise LabError(f"LAB_BALANCER={balancer} is unknown; there are {', '.join(BALANCERS)}")
     return Settings(
         name=name,
         subnet=subnet,
         debian=_matching(environ, "LAB_DEBIAN", "bookworm", r"[a-z]+", "the code name of a Debian release"),
         engine=engine,
         pull=_PULL[pull],
+        balancer=balancer,
         mirror=_matching(environ, "LAB_MIRROR", "", r"(https?://[^\s]+)?", "the address of a Debian mirror"),
         checkout=checkout,
     )

@@ -159,8 +159,8 @@ options:
   record_file:
     description:
       - File in which the module remembers who was taken out, since when and for whom. No balancer does.
-      - Without it, C(.out.json) is added to O(state_file), O(nginx_flag.directory), O(nginx_include.file) or
-        O(readiness.directory). Where there is none of these, nothing is remembered.
+      - Without it, C(.out.json) is added to O(state_file) or O(nginx_include.file), or lies in O(nginx_flag.directory)
+        or O(readiness.directory). Where there is none of these, nothing is remembered.
     type: path
 """
 

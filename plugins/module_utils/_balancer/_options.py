@@ -168,11 +168,16 @@ def _beside(params: Mapping[str, Any]) -> str | None:
     values = params.get(params["driver"]) or {}
     kept = {
         "haproxy": params.get("state_file"),
-        "nginx_flag": values.get("directory"),
         "nginx_include": values.get("file"),
-        "readiness": values.get("directory"),
+        # In the directory of the flags, so that the user needs rights on nothing else.
+        "nginx_flag": _within(values.get("directory")),
+        "readiness": _within(values.get("directory")),
     }.get(params["driver"])
-    return f"{kept.rstrip('/')}.out.json" if kept else None
+    return f"{kept}.out.json" if kept else None
+
+
+def _within(directory: str | None) -> str | None:
+    return os.path.join(directory, "") if directory else None
 
 
 def _lock_directory(params: Mapping[str, Any], record_file: str | None) -> str | None:

@@ -90,7 +90,10 @@ def judge_value(value: float, rungs: Sequence[Rung], age_s: float | None, baseli
                 return without_baseline(rung)
             limit = baseline * rung.times_baseline
         if (limit is not None and value > limit) or (rung.below is not None and value < rung.below):
-            numbers: dict[str, float | int | str | None] = {"value": value, "threshold": rung.below if limit is None else limit}
+            numbers: dict[str, float | int | str | None] = {
+                "value": value,
+                "threshold": rung.below if limit is None else limit,
+            }
             if rung.times_baseline is not None:
                 numbers["baseline"] = baseline
             return Finding(rung.action, False, "threshold", f"{value:g} is {_than(rung, baseline)}", numbers)

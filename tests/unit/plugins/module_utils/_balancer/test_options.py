@@ -92,9 +92,9 @@ def options_in(directory: Path, driver: str) -> dict[str, Any]:
     ("driver", "record"),
     [
         ("haproxy", "x/state.out.json"),
-        ("nginx_flag", "x.out.json"),
+        ("nginx_flag", "x/.out.json"),
         ("nginx_include", "x/f.out.json"),
-        ("readiness", "x.out.json"),
+        ("readiness", "x/.out.json"),
     ],
 )
 def test_the_record_lies_beside_what_keeps_the_state(tmp_path: Path, driver: str, record: str) -> None:
