@@ -41,8 +41,8 @@ _PAGE = """# No request, answer or order is lost
 
 Written by `make proof` (`tests/proof/test_zero_loss.py`).
 
-**{verdict}: {rounds} deployments of v2 over v1 with its migrations and as many ways back, {sent} requests,
-{accepted} orders.**
+**{verdict} with {balancer}: {rollings} rolling replacements of the fleet in a row, {rounds} deployments of v2 over v1
+with its migrations and as many ways back, {sent} requests, {accepted} orders.**
 
 Each round: `ansible-playbook deploy.yml -i prod -e slipway_version=v2`, then `rollback.yml`, on three servers behind
 one balancer, under load that is open loop and never retries (`lab/load/README.md`). A drained service is stopped with
@@ -144,12 +144,14 @@ class Kept:
         return value if found == self._commit else None
 
 
-def render_zero_loss(seen: Circumstances, rounds: Sequence[Round], control: Figures) -> str:
-    """The page. Pure."""
+def render_zero_loss(seen: Circumstances, balancer: str, rounds: Sequence[Round], control: Figures) -> str:
+    """The page of one kind of balancer. Pure."""
     broken = [f"round {number}: {what}" for number, one in enumerate(rounds, 1) for what in shortfalls(one)]
     return _PAGE.format(
         verdict="Nothing was lost" if not broken else "NOT as promised: " + "; ".join(broken),
         rounds=len(rounds),
+        rollings=2 * len(rounds),
+        balancer={"haproxy": "HAProxy", "nginx_flag": "nginx (driver `nginx_flag`)"}[balancer],
         sent=sum(one.figures.sent for one in rounds),
         accepted=sum(one.figures.orders.accepted for one in rounds),
         table="\n".join(_table(rounds)),

@@ -163,8 +163,11 @@ def test_unknown_words_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_page_of_the_proof_shows_each_round_and_the_control() -> None:
     seen = proof.Circumstances("2026-11-21", "0123456789ab", {"HAProxy": "2.6.12"}, "2 cores", 0.5)
     control = figures(failed=76, failed_by_class={"reset": 70, "5xx": 6})
-    page = proof.render_zero_loss(seen, [ROUND, ROUND], control)
-    assert "Nothing was lost: 2 deployments of v2 over v1" in page
+    page = proof.render_zero_loss(seen, "haproxy", [ROUND, ROUND], control)
+    assert (
+        "Nothing was lost with HAProxy: 4 rolling replacements of the fleet in a row, 2 deployments of v2 over v1"
+        in page
+    )
     assert "24000 requests" in page
     assert (
         "| 2 | 90 | 90 | 12000 | 120 | 0 | 0 | 6 | 60 | 1800 | 0 | 0 | 1800 | 2000 2000 2000 | 2000 2000 2000 |" in page
@@ -175,6 +178,6 @@ def test_the_page_of_the_proof_shows_each_round_and_the_control() -> None:
 
 def test_the_page_of_the_proof_does_not_hide_a_loss() -> None:
     seen = proof.Circumstances("2026-11-21", "0123456789ab", {}, "2 cores", 0.5)
-    page = proof.render_zero_loss(seen, [ROUND, replace(ROUND, confirmed=1)], figures())
+    page = proof.render_zero_loss(seen, "haproxy", [ROUND, replace(ROUND, confirmed=1)], figures())
     assert "NOT as promised: round 2: 1799 orders were confirmed by no worker" in page
     assert "Nothing was lost" not in page

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from slipway_lab.errors import LabError
-from slipway_lab.fleet import normal_schema, parse_servers
+from slipway_lab.fleet import flagged_servers, normal_schema, parse_servers
 
 # Recorded from HAProxy 2.6.12; columns that are not read are left out of `show stat`.
 STAT = """# pxname,svname,qcur,scur,stot,status,weight,
@@ -44,6 +44,26 @@ def test_an_answer_that_is_none_is_an_error(stat: str, state: str) -> None:
 def test_an_unknown_pool_is_an_error_and_not_empty() -> None:
     with pytest.raises(LabError, match="in pool shopp"):
         parse_servers(STAT, STATE, "shopp")
+
+
+UPSTREAMS = """upstream shop {
+    server 10.89.77.21:8001 max_fails=0; # app1-blue
+    server 10.89.77.21:8002 max_fails=0; # app1-green
+}
+upstream shop--app1-blue {
+    server 10.89.77.21:8002 max_fails=0; # app1-green
+}
+"""
+
+
+def test_nginx_sends_requests_to_what_has_no_flag() -> None:
+    servers = flagged_servers(UPSTREAMS, "app1-green:maint\n", "shop")
+    assert [(name, server.has_traffic, server.in_maintenance) for name, server in servers.items()] == [
+        ("app1-blue", True, False),
+        ("app1-green", False, True),
+    ]
+    with pytest.raises(LabError, match="nginx has no upstream group other"):
+        flagged_servers(UPSTREAMS, "", "other")
 
 
 def test_the_same_schema_is_the_same_text_whatever_the_dump_adds() -> None:
