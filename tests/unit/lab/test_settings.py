@@ -67,6 +67,7 @@ def test_a_hardware_address_is_unicast_local_and_one_per_address(octets: tuple[i
         ("LAB_SUBNET", "10.89.77.0", "can't be used"),
         ("LAB_SUBNET", "172.32.1", "can't be used"),
         ("LAB_SUBNET", "10.300.1", "LAB_SUBNET=10.300.1 is not a network: an octet is at most 255"),
+        ("LAB_BALANCER", "alb", "LAB_BALANCER=alb is unknown; there are haproxy, nginx_flag"),
         ("LAB_ENGINE", "lxc", "LAB_ENGINE=lxc is unknown; there are podman, docker"),
         ("LAB_PULL", "yes", "LAB_PULL=yes is unknown; 1 tries to pull the base image, 0 never does"),
         ("LAB_DEBIAN", "12", "LAB_DEBIAN=12 can't be used: give the code name of a Debian release, as in bookworm"),
