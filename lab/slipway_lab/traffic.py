@@ -135,6 +135,11 @@ class Load:
         """Whether it still sends."""
         return self._fleet.try_run(HOST, "systemctl", "is-active", "--quiet", self._unit).returncode == 0
 
+    def _state(self) -> str:
+        return self._fleet.try_run(
+            HOST, "systemctl", "show", "--property=ActiveState", "--value", self._unit
+        ).stdout.strip()
+
     def status(self) -> str:
         """The latest line that it printed."""
         lines = self._fleet.script(HOST, f"tail -n 1 {self._folder}/status 2>/dev/null; true").splitlines()
@@ -154,7 +159,9 @@ class Load:
 
         :raises LabError: it left no summary.
         """
-        self._fleet.try_run(HOST, "systemctl", "stop", self._unit, timeout_s=120)
+        told = self._fleet.try_run(HOST, "systemctl", "stop", self._unit, timeout_s=120)
+        # Once a stop came back while the last requests were under way: the unit's own word counts.
+        self._fleet.wait_until(lambda: self._state() in {"inactive", "failed"}, f"the load ends ({told.stderr})", 90)
         summary = self._fleet.script(HOST, f"cat {self._folder}/summary.json 2>/dev/null; true")
         if not summary.strip():
             raise LabError(f"the load left no summary: {self._said()}")
