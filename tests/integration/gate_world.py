@@ -301,17 +301,31 @@ def judge(application: Application, url: str, watching: Watching) -> Judged:
     facts = evidence(gate, result, "here")
     verdict = str(facts["verdict"])
     return Judged(
-        application.behaviour, verdict, str(facts["reason"]), result.elapsed_s, evidence_of(application, verdict)
+        application.behaviour,
+        verdict,
+        str(facts["reason"]),
+        result.elapsed_s,
+        evidence_of(application, verdict, until_s=result.elapsed_s),
     )
 
 
-def evidence_of(application: Application, verdict: str) -> float | None:
-    """When the application's own counts first showed that a threshold is exceeded, or that all are kept."""
+def evidence_of(application: Application, verdict: str, *, until_s: float) -> float | None:
+    """Since when the application's own counts show that a threshold is exceeded, or that all are kept.
+
+    At a rate near the threshold chance shows it and takes it away again between two looks: what counts is the last time
+    that it came before the verdict.
+    """
     behaviour = application.behaviour
     if behaviour.health != 200 or behaviour.release != RELEASE:
         return 0.0
     shown = _exceeded if verdict == "rollback" else _kept
-    return next((age_s for age_s, *counts in application.history if shown(age_s, *counts)), None)
+    came, there = None, False
+    for age_s, *counts in application.history:
+        if age_s > until_s:
+            break
+        was, there = there, shown(age_s, *counts)
+        came = age_s if there and not was else came
+    return came
 
 
 def _limit(age_s: float) -> float:

@@ -50,8 +50,9 @@ above 5 % at once and above 2 % from 20 s on is a rollback, so is what Fisher's 
 {rows}
 
 The evidence is there when the release's own counts, which the gate knows only as of the last scrape, show the verdict:
-a bound beyond the threshold, or all of them within. Promised are two intervals. A release that is well passes at the
-earliest when the gate has lasted its least time.
+a bound beyond the threshold, or all of them within. At a rate near the threshold chance takes it away again: then the
+last time counts at which it came. Promised are two intervals. A release that is well passes at the earliest when the
+gate has lasted its least time.
 
 {circumstances}
 """
