@@ -134,7 +134,7 @@ def break_it(world: World, fault: Fault) -> Broken:
         run = _deploy(world, fault)
     finally:
         fault.mend(world)
-    fleet.wait_served()
+    fleet.wait_served(in_a_row=20)
     answer = fleet.site_answer()
     between = fleet.releases()
     again = _once_more(world)

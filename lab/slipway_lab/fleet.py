@@ -448,12 +448,16 @@ class Fleet:
                 raise LabError(f"{what}: not within {timeout_s:g} s, seen last: {last!r}")
             time.sleep(0.2)
 
-    def wait_served(self, timeout_s: float = 60) -> None:
-        """Wait until the balancer answers with a healthy server."""
+    def wait_served(self, timeout_s: float = 60, *, in_a_row: int = 1) -> None:
+        """Wait until the balancer answers with a healthy server.
+
+        :param in_a_row: so many times. After the database was away each thread has a connection to it that is dead, and
+            answers with an error once.
+        """
 
         def healthy() -> bool:
-            answer = self.site_answer()
-            return answer is not None and answer.status == 200
+            answers = (self.site_answer() for _ in range(in_a_row))
+            return all(answer is not None and answer.status == 200 for answer in answers)
 
         self.wait_until(healthy, "the site answers through the balancer", timeout_s)
 
