@@ -200,7 +200,7 @@ class Running:
         while any(runs(pid) for pid in killed):
             if time.monotonic() > patience:
                 raise LabError(f"of the processes {', '.join(map(str, killed))} some outlived SIGKILL by 10 s")
-            time.sleep(0.01)
+            time.sleep(0.01)  # Of processes that are no children of ours nothing else tells their end.
         return run
 
     def kill_main(self) -> Run:

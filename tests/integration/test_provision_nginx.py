@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._balancer._nginx import parse_groups
 from ansible_collections.slipway.django.tests.integration.balancer_worlds import NGINX
-from ansible_collections.slipway.django.tests.integration.lab_haproxy import free_port
+from ansible_collections.slipway.django.tests.integration.lab_haproxy import free_port, wait_until
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "provision"
 SERVERS = ("app1-blue", "app1-green", "app2-blue", "app2-green")
@@ -79,15 +78,16 @@ def _written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, i
     )
     process = subprocess.Popen([NGINX, "-p", folder, "-c", folder / "nginx.conf"])
     try:
-        deadline = time.monotonic() + 10
-        while not (folder / "nginx.pid").exists():
-            assert process.poll() is None, (folder / "error.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until("nginx is up", lambda: _is_up(process, folder))
         yield folder, port
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _is_up(process: subprocess.Popen[bytes], folder: Path) -> bool:
+    assert process.poll() is None, (folder / "error.log").read_text()
+    return (folder / "nginx.pid").exists()
 
 
 def test_the_driver_finds_a_group_for_each_set_that_may_be_out(written: tuple[Path, int]) -> None:
