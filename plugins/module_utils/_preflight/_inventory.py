@@ -41,6 +41,9 @@ SHARED_VARIABLES = (
     "slipway_version",
 )
 
+# What a run alone is told (README.md): misspelt, it would be another deployment than the one that was meant.
+RUN_VARIABLES = ("deploy_contract", "deploy_strategy")
+
 # How alike two names must be for one to be taken for a slip of the other. 0.88 finds one letter
 # left out, doubled, changed or swapped in names of eight letters and more.
 _ALIKE = 0.88
@@ -116,7 +119,7 @@ def _setting_findings(inventory: Inventory) -> Iterable[str]:
 
 
 def _variable_findings(inventory: Inventory) -> Iterable[str]:
-    known = set(SHARED_VARIABLES) | set(inventory.known_variables)
+    known = {*SHARED_VARIABLES, *RUN_VARIABLES, *inventory.known_variables}
     for name, meant in near_misses(inventory.variables, known, inventory.allowed_variables).items():
         hint = f"did you mean {meant}?" if meant else "docs/variables.md lists those that are"
         yield f"variable {name} is not known: {hint}"

@@ -67,6 +67,10 @@ def test_a_good_inventory_has_no_finding() -> None:
             "variable slipway_zzzzzzzzzzzzzzzzzzzzz is not known: docs/variables.md lists those that are",
         ),
         (
+            {"variables": ["deploy_stratgy"]},
+            "variable deploy_stratgy is not known: did you mean deploy_strategy?",
+        ),
+        (
             {"variables": ["release_instaler"], "known_variables": ["release_installer"]},
             "variable release_instaler is not known: did you mean release_installer?",
         ),
