@@ -23,6 +23,7 @@ V2 = {"slipway_version": "v2"}
         (("--skip-tags", "backup"), "--skip-tags backup: a deployment has no part that can be left out"),
         # The play that refuses is stepped over: the lease is asked for by what changes something.
         (("--start-at-task", "Remember that this host was touched"), "holds no lease"),
+        (("--start-at-task", "Keep the configuration"), "has opened no deployment and holds no lease"),
         (("--limit", "app1", "--start-at-task", "Remember that this host was touched"), "holds no lease"),
     ],
 )
