@@ -63,7 +63,8 @@ options:
             extension C(pg_stat_statements), in the same way.
           - V(celery) asks the workers over the broker, by the Python of the site.
           - V(prometheus) judges the value of one query, or a rate of two counts.
-          - V(command) runs a program, V(file) looks at a path, V(service) at units of systemd on the host.
+          - V(command) runs a program, V(file) looks at a path, V(service) at units of systemd on the host, V(journal)
+            counts lines in their journal.
         type: str
         choices:
           - http
@@ -79,6 +80,7 @@ options:
           - command
           - file
           - service
+          - journal
         default: http
       timeout:
         description:
@@ -154,6 +156,26 @@ options:
         type: str
         choices: [json, form]
         default: json
+      upload:
+        description:
+          - A small file to send as a browser does it, as C(multipart/form-data); O(checks[].body) and
+            O(checks[].secret_body) are the other fields. For the path of uploads.
+        type: dict
+        suboptions:
+          field:
+            description: Name of the field.
+            type: str
+            required: true
+          filename:
+            description: Name that the file is given.
+            type: str
+            default: slipway.txt
+          text:
+            description: What is in it. By default one line.
+            type: str
+          path:
+            description: File on the host that asks, whose contents are sent in place of a text, for example an image.
+            type: path
       csrf:
         description:
           - Send Django's cookie C(csrftoken), which the check named by O(checks[].after) was given, back as a header.
@@ -295,7 +317,13 @@ options:
         description:
           - With V(sql) a query that gives one row with one column, which must not be NULL. It is seen in the list of
             processes.
+          - With O(checks[].uses_index) any query that C(EXPLAIN) takes; it is planned, not run.
           - With V(prometheus) a query that gives one series. V($window) in it is replaced, see O(checks[].window).
+        type: str
+      uses_index:
+        description:
+          - With V(sql), the index that the plan of O(checks[].query) must use. A planner that finds the table too small
+            for its index does not use it.
         type: str
       command:
         description:
@@ -352,6 +380,7 @@ options:
         description:
           - What replaces V($window), in seconds or with V(s), V(m), V(h), V(d). Since O(since) it is shorter while the
             release is younger, so that requests of the one before do not count.
+          - With V(journal) how far it is looked back, in the same way.
         type: raw
         default: 5m
       min_total:
@@ -376,10 +405,18 @@ options:
         type: raw
       units:
         description:
-          - Units of systemd. One that has failed, or that was restarted since the gate began, is V(rollback) at once.
+          - Units of systemd. With V(service), one that has failed, or that was restarted since the gate began, is
+            V(rollback) at once.
         type: list
         elements: str
         default: []
+      pattern:
+        description:
+          - With V(journal), a regular expression of PCRE that no line of the units may hold, case being told apart.
+            With O(checks[].max) so many lines may. The lines are counted and never shown.
+          - The user of the task must be able to read the whole journal, as root and the members of C(systemd-journal)
+            are.
+        type: str
       running:
         description: How many of them must be active, no more and no fewer. By default all.
         type: int
@@ -414,6 +451,11 @@ options:
             description:
               - Exceeded by more than so many times O(checks[].baseline). V(1.2) allows a fifth more. For a rate, and
                 with V(statements) for the mean time of a query, only when chance does not explain it.
+            type: float
+          below_baseline:
+            description:
+              - Exceeded by a value of less than so many times O(checks[].baseline). V(0.5) asks for half of what was
+                there. For values, not for a rate.
             type: float
           action:
             description: What it asks for, as O(checks[].action).

@@ -146,8 +146,8 @@ class _Handler(socketserver.BaseRequestHandler):
                 if not block:
                     return
                 head += block
-            server.heads.append(head.decode())
-            server.habit(connection, head.decode())
+            server.heads.append(head.decode("latin-1"))
+            server.habit(connection, head.decode("latin-1"))
 
 
 Serve = Callable[..., Server]

@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -153,12 +153,16 @@ class Prometheus:
 
     def measure(self, applications: Sequence[Application]) -> None:
         """Measure these, and wait until it has begun."""
-        rows = [{"targets": [application.address]} for application in applications]
+        self.measure_addresses([application.address for application in applications])
+
+    def measure_addresses(self, addresses: Sequence[str]) -> None:
+        """The same for whatever answers there."""
+        rows = [{"targets": [address]} for address in addresses]
         fresh = self.targets.with_suffix(".tmp")
         fresh.write_text(json.dumps(rows), encoding="utf-8")
         fresh.replace(self.targets)
         deadline = time.monotonic() + 30
-        while self._up({application.address for application in applications}) and time.monotonic() < deadline:
+        while self._up(set(addresses)) and time.monotonic() < deadline:
             time.sleep(0.2)
 
     def _up(self, wanted: set[str]) -> set[str]:
@@ -168,13 +172,20 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, port: int) -> Iterator[Prometheus]:
-    """Run Prometheus on the loopback."""
+def prometheus(
+    folder: Path, port: int, *, address: str = "127.0.0.1", alerts: Sequence[Mapping[str, str]] = ()
+) -> Iterator[Prometheus]:
+    """Run Prometheus, on the loopback if nothing else is said.
+
+    :param alerts: rules, each with ``alert`` and ``expr``.
+    """
     assert PROMETHEUS is not None
     targets = folder / "targets.json"
     targets.write_text("[]", encoding="utf-8")
+    (folder / "rules.yml").write_text(json.dumps({"groups": [{"name": "site", "rules": list(alerts)}]}), "utf-8")
     settings = {
-        "global": {"scrape_interval": f"{SCRAPE_S}s"},
+        "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"},
+        "rule_files": [str(folder / "rules.yml")],
         "scrape_configs": [
             {"job_name": "site", "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}]}
         ],
@@ -182,9 +193,9 @@ def prometheus(folder: Path, port: int) -> Iterator[Prometheus]:
     (folder / "prometheus.yml").write_text(json.dumps(settings), encoding="utf-8")
     command = [PROMETHEUS, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
     process = subprocess.Popen(
-        [*command, f"--web.listen-address=127.0.0.1:{port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, f"--web.listen-address={address}:{port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{address}:{port}"
     try:
         _wait_until_ready(url)
         yield Prometheus(url, targets)
@@ -213,7 +224,7 @@ LADDER: tuple[dict[str, Any], ...] = (
 SLOW: tuple[dict[str, Any], ...] = ({"from": 0, "above": 0.05, "action": "rollback"},)
 WINDOW_S = 600
 BASELINE = {"bad": 20, "total": 4000}
-_NO_RUNG = {"above": None, "below": None, "times_baseline": None}
+_NO_RUNG = dict.fromkeys(("above", "below", "times_baseline", "below_baseline"))
 
 
 def gate_options(application: Application, url: str, *, interval_s: float, deadline_s: float) -> dict[str, Any]:

@@ -18,6 +18,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from email.parser import BytesParser
+from email.policy import HTTP
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -85,7 +87,7 @@ def body_of(connection: socket.socket, head: str) -> bytes:
     length = int(
         next((line.split(":")[1] for line in head.splitlines() if line.lower().startswith("content-length")), 0)
     )
-    body = head.encode().partition(b"\r\n\r\n")[2]
+    body = head.encode("latin-1").partition(b"\r\n\r\n")[2]
     while len(body) < length:
         body += connection.recv(65536)
     return body
@@ -242,6 +244,50 @@ def counting(number: object) -> Habit:
         connection.sendall(answer("200 OK", json.dumps({"issues": number}).encode()))
 
     return habit
+
+
+def takes_uploads(connection: socket.socket, head: str) -> None:
+    """Answers 201 with what it was sent, to who shows the token."""
+    body = body_of(connection, head)
+    kind = next(line for line in head.splitlines() if line.lower().startswith("content-type"))
+    parts = BytesParser(policy=HTTP).parsebytes(kind.encode() + b"\r\n\r\n" + body)
+    said = {
+        str(part.get_param("name", header="content-disposition")): [
+            part.get_filename(),
+            bytes(part.get_payload(decode=True) or b"").decode("latin-1"),
+        ]
+        for part in parts.iter_parts()
+    }
+    known = f"authorization: bearer {TOKEN}" in head.lower()
+    connection.sendall(answer("201 Created", json.dumps(said).encode()) if known else answer("403 Forbidden"))
+
+
+def test_a_file_is_sent_as_a_browser_does_it(serve: Serve, tmp_path: Path) -> None:
+    image = tmp_path / "probe.png"
+    image.write_bytes(b"\x89PNG\r\n--not a boundary\x00\xff")
+    check: dict[str, Any] = {
+        "url": f"{serve(takes_uploads).url}/upload",
+        "method": "POST",
+        "status": [201],
+        "body": {"kind": "avatar"},
+        "secret_headers": {"Authorization": f"Bearer {TOKEN}"},
+    }
+    sent: list[tuple[dict[str, str], list[str]]] = [
+        ({"field": "file"}, ["slipway.txt", "slipway-health-gate\n"]),
+        ({"field": "file", "filename": "a.csv", "text": "1;2"}, ["a.csv", "1;2"]),
+        ({"field": "file", "path": str(image)}, ["slipway.txt", image.read_bytes().decode("latin-1")]),
+    ]
+    for upload, arrives in sent:
+        told = {**check, "upload": upload, "json": {"file": arrives, "kind": [None, "avatar"]}}
+        assert seen(once(told)) == ("pass", "well")
+    refused = once({**check, "upload": {"field": "file"}, "secret_headers": {}})
+    assert seen(refused) == ("rollback", "status 403 (expected 201)")
+    for wrong, message in (
+        ({"field": 'a"; x="'}, "checks[0].upload.field: 'a\"; x=\"' is not accepted, expected letters, digits"),
+        ({"field": "file", "path": "/no/such"}, "checks[0].upload.path: '/no/such' is not accepted, expected a file"),
+        ({"field": "file", "path": str(image), "text": ""}, "expected either text or path"),
+    ):
+        assert message in once({**check, "upload": wrong}).msg
 
 
 def tardy(connection: socket.socket, _head: str) -> None:
@@ -577,6 +623,22 @@ def test_sql(primary: Cluster, query: str, limits: dict[str, Any], verdict: str,
         assert "in time" in found[1] or "whole answer" in found[1]
         return
     assert found == (verdict, text)
+
+
+@pytest.mark.parametrize(
+    ("index", "verdict", "text"),
+    [
+        ("orders_pkey", "pass", "well"),
+        ("orders_note", "rollback", "the plan uses orders_pkey (expected orders_note)"),
+    ],
+)
+def test_the_plan_of_a_query(primary: Cluster, index: str, verdict: str, text: str) -> None:
+    query = "SELECT note FROM orders WHERE id = 7"
+    assert seen(once(database(primary, "sql", query=query, uses_index=index), deadline=5)) == (verdict, text)
+    whole = once(
+        database(primary, "sql", query="SELECT count(*) FROM orders WHERE note > 'x'", uses_index=index), deadline=5
+    )
+    assert seen(whole)[1] == f"the plan uses no index (expected {index}) and reads all of orders"
 
 
 def test_a_database_that_is_not_there(primary: Cluster) -> None:

@@ -117,6 +117,10 @@ class Moment:
     session: Session = field(default_factory=Session, repr=False)
     first_value: float | None = None
 
+    def window_s(self, longest_s: float) -> float:
+        """Seconds to look back: what was before the release is not its own. At least one."""
+        return max(1.0, longest_s if self.age_s is None else min(longest_s, self.age_s))
+
 
 @dataclass(frozen=True)
 class Rule:

@@ -17,6 +17,7 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._checks._chec
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._command import read_command
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._file import read_file
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._http import HttpCheck, read_http
+from ansible_collections.slipway.django.plugins.module_utils._gate._checks._journal import read_journal
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._postgres import read_postgres
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._prometheus import read_prometheus
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._redis import read_redis
@@ -79,6 +80,7 @@ _READERS: dict[str, Reader] = {
     "command": lambda common, params, world: read_command(common, params, world.runner),
     "file": lambda common, params, world: read_file(common, params, world.clock),
     "service": lambda common, params, world: read_service(common, params, world.runner),
+    "journal": lambda common, params, world: read_journal(common, params, world.runner),
 }
 
 

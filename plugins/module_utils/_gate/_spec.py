@@ -14,6 +14,7 @@ _THRESHOLD: Final[Spec] = {
     "above": {"type": "float"},
     "below": {"type": "float"},
     "times_baseline": {"type": "float"},
+    "below_baseline": {"type": "float"},
     "action": {"type": "str", "choices": ["rollback", "hold", "notify"], "default": "rollback"},
 }
 COMMON: Final[Spec] = {
@@ -53,6 +54,12 @@ _PROGRAM: Final[Spec] = {
     "directory": {"type": "path"},
     "environment_file": {"type": "path"},
 }
+_UPLOAD: Final[Spec] = {
+    "field": {"type": "str", "required": True},
+    "filename": {"type": "str", "default": "slipway.txt"},
+    "text": {"type": "str"},
+    "path": {"type": "path"},
+}
 _HTTP: Final[Spec] = {
     **_URL,
     **_LIMITS,
@@ -75,6 +82,7 @@ _HTTP: Final[Spec] = {
     "body": {"type": "dict"},
     "secret_body": {"type": "dict", "default": {}, "no_log": True},
     "body_format": {"type": "str", "choices": ["json", "form"], "default": "json"},
+    "upload": {"type": "dict", "options": _UPLOAD},
     "csrf": {"type": "bool", "default": False},
     # Where the token stands, not what it is.
     "token": {"type": "str", "no_log": False},
@@ -95,7 +103,7 @@ KINDS: Final[dict[str, Spec]] = {
         "max_invalid_indexes": {"type": "int"},
         "max_connection_use": {"type": "float"},
     },
-    "sql": {**_DATABASE, **_LIMITS, "query": {"type": "str"}},
+    "sql": {**_DATABASE, **_LIMITS, "query": {"type": "str"}, "uses_index": {"type": "str"}},
     "statements": {
         **_DATABASE,
         "thresholds": _LIMITS["thresholds"],
@@ -148,6 +156,12 @@ KINDS: Final[dict[str, Spec]] = {
     "service": {
         "units": {"type": "list", "elements": "str", "default": []},
         "running": {"type": "int"},
+    },
+    "journal": {
+        **_LIMITS,
+        "units": {"type": "list", "elements": "str", "default": []},
+        "pattern": {"type": "str"},
+        "window": {"type": "raw", "default": "5m"},
     },
 }
 

@@ -25,10 +25,11 @@ _ALPHA = 0.01
 
 @dataclass(frozen=True)
 class Rung:
-    """One threshold. One of ``above``, ``below``, ``times_baseline`` is set.
+    """One threshold. One of ``above``, ``below``, ``times_baseline``, ``below_baseline`` is set.
 
     :param from_s: age of the release from which on it counts.
     :param times_baseline: exceeded by more than so many times what was measured before.
+    :param below_baseline: exceeded by less than so many times what was measured before.
     """
 
     from_s: float
@@ -36,6 +37,21 @@ class Rung:
     above: float | None = None
     below: float | None = None
     times_baseline: float | None = None
+    below_baseline: float | None = None
+
+    @property
+    def needs_baseline(self) -> bool:
+        """True when it says nothing by itself."""
+        return self.times_baseline is not None or self.below_baseline is not None
+
+    def bounds(self, baseline: float) -> tuple[float | None, float | None]:
+        """The number that a value must not be above, and the one that it must not be below.
+
+        :param baseline: what was measured before; of no meaning to a rung that needs none.
+        """
+        above = self.above if self.times_baseline is None else self.times_baseline * baseline
+        below = self.below if self.below_baseline is None else self.below_baseline * baseline
+        return above, below
 
     def describe(self) -> str:
         """In words, for messages."""
@@ -43,6 +59,8 @@ class Rung:
             limit = f"above {self.above:g}"
         elif self.below is not None:
             limit = f"below {self.below:g}"
+        elif self.below_baseline is not None:
+            limit = f"below {self.below_baseline:g} times the baseline"
         else:
             limit = f"above {self.times_baseline:g} times the baseline"
         return f"{self.action.value} {limit}" + (f" from {self.from_s:g} s on" if self.from_s else "")
@@ -84,17 +102,15 @@ def active(rungs: Sequence[Rung], age_s: float | None) -> list[Rung]:
 def judge_value(value: float, rungs: Sequence[Rung], age_s: float | None, baseline: float | None) -> Finding:
     """Hold one number against the rungs of its age."""
     for rung in active(rungs, age_s):
-        limit = rung.above
-        if rung.times_baseline is not None:
-            if baseline is None:
-                return without_baseline(rung)
-            limit = baseline * rung.times_baseline
-        if (limit is not None and value > limit) or (rung.below is not None and value < rung.below):
+        if rung.needs_baseline and baseline is None:
+            return without_baseline(rung)
+        above, below = rung.bounds(baseline or 0.0)
+        if (above is not None and value > above) or (below is not None and value < below):
             numbers: dict[str, float | int | str | None] = {
                 "value": value,
-                "threshold": rung.below if limit is None else limit,
+                "threshold": below if above is None else above,
             }
-            if rung.times_baseline is not None:
+            if rung.needs_baseline:
                 numbers["baseline"] = baseline
             return Finding(rung.action, False, "threshold", f"{value:g} is {_than(rung, baseline)}", numbers)
     return Finding(None, False, "ok", f"{value:g}", {"value": value})
@@ -103,6 +119,8 @@ def judge_value(value: float, rungs: Sequence[Rung], age_s: float | None, baseli
 def _than(rung: Rung, baseline: float | None) -> str:
     if rung.times_baseline is not None:
         return f"above {rung.times_baseline:g} times the baseline of {baseline:g}"
+    if rung.below_baseline is not None:
+        return f"below {rung.below_baseline:g} times the baseline of {baseline:g}"
     return f"above {rung.above:g}" if rung.above is not None else f"below {rung.below:g}"
 
 

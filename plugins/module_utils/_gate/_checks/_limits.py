@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,14 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._thresholds i
     Rung,
     judge_value,
 )
+
+# The forms of a rung, and the numbers that each takes.
+_RUNGS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "above": (lambda _limit: True, "a finite number"),
+    "below": (lambda _limit: True, "a finite number"),
+    "times_baseline": (lambda limit: limit >= 1, "a finite number, 1 or more"),
+    "below_baseline": (lambda limit: 0 < limit <= 1, "a number above 0, 1 at most"),
+}
 
 
 @dataclass(frozen=True)
@@ -73,12 +81,13 @@ def _plain_rung(common: Common, word: str, limit: float | None) -> Rung | None:
 
 def read_rung(path: str, row: Mapping[str, Any]) -> Rung:
     """Read one row of C(thresholds)."""
-    given = [option for option in ("above", "below", "times_baseline") if row[option] is not None]
+    given = [option for option in _RUNGS if row[option] is not None]
     if len(given) != 1:
-        raise InvalidOption(path, ", ".join(given) or "nothing", "one of above, below and times_baseline")
+        raise InvalidOption(path, ", ".join(given) or "nothing", f"one of {', '.join(_RUNGS)}")
     limit = row[given[0]]
-    if not math.isfinite(limit) or (given[0] == "times_baseline" and limit < 1):
-        raise InvalidOption(f"{path}.{given[0]}", limit, "a finite number; of a baseline 1 or more")
+    well, accepted = _RUNGS[given[0]]
+    if not math.isfinite(limit) or not well(limit):
+        raise InvalidOption(f"{path}.{given[0]}", limit, accepted)
     rung = Rung(duration(f"{path}.from", row["from"]), Action(row["action"]))
     return Rung(rung.from_s, rung.action, **{given[0]: limit})
 

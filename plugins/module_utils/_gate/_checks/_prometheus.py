@@ -27,7 +27,7 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._checks._limi
     sample_of,
 )
 from ansible_collections.slipway.django.plugins.module_utils._gate._http import Request, ask
-from ansible_collections.slipway.django.plugins.module_utils._gate._model import Moment, Sample, State
+from ansible_collections.slipway.django.plugins.module_utils._gate._model import Sample, State
 from ansible_collections.slipway.django.plugins.module_utils._gate._network import tls_context
 from ansible_collections.slipway.django.plugins.module_utils._gate._reading import (
     duration,
@@ -37,7 +37,7 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._reading impo
     url,
     whole,
 )
-from ansible_collections.slipway.django.plugins.module_utils._gate._thresholds import Counts, judge_counts
+from ansible_collections.slipway.django.plugins.module_utils._gate._thresholds import Counts, Rung, judge_counts
 
 _PORTS = {"http": 80, "https": 443}
 _PATH = "/api/v1/query"
@@ -100,16 +100,12 @@ class PrometheusCheck:
         return sample_of(finding, watch, "rate", counts.rate)
 
     def _ask(self, query: str, watch: Watch) -> float | None:
-        body = urlencode({"query": query.replace(_WINDOW, self._window(watch.moment))}).encode()
+        window = f"{round(watch.moment.window_s(self.window_s))}s"
+        body = urlencode({"query": query.replace(_WINDOW, window)}).encode()
         length = ("Content-Length", str(len(body)))
         request = replace(self.request, body=body, headers=(*self.request.headers, length))
         answer = ask(request, watch)
         return read_value(answer.status, answer.body)
-
-    def _window(self, moment: Moment) -> str:
-        # What was before the release is not its own.
-        window_s = self.window_s if moment.age_s is None else min(self.window_s, moment.age_s)
-        return f"{max(1, round(window_s))}s"
 
 
 def read_value(status: int, body: bytes) -> float | None:
@@ -191,5 +187,10 @@ def _refuse_half_said(check: PrometheusCheck) -> None:
         raise InvalidOption(f"{path}.query", check.query, "either query, or bad and total")
     if not limits.asked:
         raise InvalidOption(f"{path}.thresholds", [], "thresholds, equals, min or max: any value would do")
-    if as_rate and (limits.equals is not None or any(rung.below is not None for rung in limits.rungs)):
-        raise InvalidOption(f"{path}.thresholds", "equals, min or below", "above and times_baseline with bad and total")
+    if as_rate and (limits.equals is not None or any(_least(rung) for rung in limits.rungs)):
+        strange = "equals, min, below or below_baseline"
+        raise InvalidOption(f"{path}.thresholds", strange, "above and times_baseline with bad and total")
+
+
+def _least(rung: Rung) -> bool:
+    return rung.below is not None or rung.below_baseline is not None

@@ -48,6 +48,16 @@ class Psql:
 
         :raises NotUnderstood: no connection, an error, or another number of rows.
         """
+        lines = self.document(query, watch).splitlines()
+        if len(lines) != 1:
+            raise NotUnderstood("rows", f"the query gave {len(lines)} rows (expected one)", local=True)
+        return lines[0].split(_SEPARATOR)
+
+    def document(self, query: str, watch: Watch) -> str:
+        """Return all that a query gives, as psql prints it.
+
+        :raises NotUnderstood: no connection, or an error.
+        """
         watch.stage = "asking PostgreSQL"
         limit_s = watch.program_s()
         limits = f"-c statement_timeout={int(limit_s * 1000)} -c default_transaction_read_only=on"
@@ -65,10 +75,7 @@ class Psql:
             raise NotUnderstood("no_connection", "no connection to PostgreSQL")
         if done.returncode != 0:
             raise _error(done.stderr)
-        lines = done.stdout.splitlines()
-        if len(lines) != 1:
-            raise NotUnderstood("rows", f"the query gave {len(lines)} rows (expected one)", local=True)
-        return lines[0].split(_SEPARATOR)
+        return done.stdout
 
 
 def _error(said: str) -> NotUnderstood:

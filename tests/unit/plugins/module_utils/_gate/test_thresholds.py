@@ -138,3 +138,19 @@ def test_growing_older_never_makes_a_finding_milder(
     young = judge_counts(seen, ladder, min(ages), None, 0.95)
     old = judge_counts(seen, ladder, max(ages), None, 0.95)
     assert order[old.action] >= order[young.action]
+
+
+@pytest.mark.parametrize(
+    ("value", "baseline", "action", "undecided", "text"),
+    [
+        (50.0, 100.0, None, False, "50"),
+        (49.0, 100.0, Action.HOLD, False, "49 is below 0.5 times the baseline of 100"),
+        (0.0, 0.0, None, False, "0"),
+        (49.0, None, None, True, "no baseline was taken, which 'hold below 0.5 times the baseline' needs"),
+    ],
+)
+def test_less_than_before(
+    value: float, baseline: float | None, action: Action | None, undecided: bool, text: str
+) -> None:
+    found = judge_value(value, [Rung(0.0, Action.HOLD, below_baseline=0.5)], None, baseline)
+    assert (found.action, found.undecided, found.text) == (action, undecided, text)

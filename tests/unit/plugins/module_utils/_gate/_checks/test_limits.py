@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.django.plugins.module_utils._errors import InvalidOption
 from ansible_collections.slipway.django.plugins.module_utils._gate._attempt import Watch
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._check import Common
 from ansible_collections.slipway.django.plugins.module_utils._gate._checks._limits import judge, read_limits
 from ansible_collections.slipway.django.plugins.module_utils._gate._model import Action, Moment, Rule, State
 from ansible_collections.slipway.django.tests.unit.fakes import FakeClock
+from ansible_collections.slipway.django.tests.unit.plugins.module_utils._gate._checks.test_prometheus import rung
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._gate.test_options import DEFAULTS
 
 COMMON = Common("queue", "sql", "checks[0]", 5.0, Rule(3, None, 3), Action.HOLD)
@@ -38,3 +40,20 @@ def test_a_value(options: dict[str, Any], value: str | float, state: State, text
     assert (sample.state, sample.text) == (state, text)
     if state is State.BAD:
         assert sample.action is Action.HOLD
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "'nothing' is not accepted, expected one of above, below, times_baseline, below_baseline"),
+        ({"above": 1.0, "below_baseline": 0.5}, "'above, below_baseline' is not accepted, expected one of above"),
+        ({"times_baseline": 0.5}, "times_baseline: 0.5 is not accepted, expected a finite number, 1 or more"),
+        ({"below_baseline": 2.0}, "below_baseline: 2.0 is not accepted, expected a number above 0, 1 at most"),
+        ({"below_baseline": 0.0}, "below_baseline: 0.0 is not accepted, expected a number above 0, 1 at most"),
+        ({"above": float("nan")}, "above: nan is not accepted, expected a finite number"),
+    ],
+)
+def test_a_rung_that_says_nothing_is_refused(given: dict[str, float], message: str) -> None:
+    with pytest.raises(InvalidOption) as refusal:
+        read_limits(COMMON, {**DEFAULTS, "thresholds": [rung(**given)]})
+    assert message in refusal.value.message

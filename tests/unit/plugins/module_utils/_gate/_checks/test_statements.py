@@ -17,12 +17,13 @@ from ansible_collections.slipway.django.plugins.module_utils._gate._checks._stat
     read_counted,
     slower,
 )
+from ansible_collections.slipway.django.tests.unit.plugins.module_utils._gate._checks.test_prometheus import rung
 from ansible_collections.slipway.django.tests.unit.plugins.module_utils._gate.test_options import read
 from hypothesis import given
 from hypothesis import strategies as st
 
 STATEMENTS: dict[str, Any] = {"kind": "statements", "url": None, "database": "shop"}
-ABOVE = {"from": 0, "above": 3, "below": None, "times_baseline": None, "action": "rollback"}
+ABOVE = rung(above=3)
 
 
 def counted(calls: int, mean_ms: float, deviation_ms: float = 0.0, reset: str = "t0") -> Counted:
