@@ -130,6 +130,8 @@ def judge(story: Mapping[str, Any]) -> Verdict:
         sentences.append(story.get("standing") or _went_back(story))
     elif story.get("standing"):
         sentences.append(story["standing"])
+    if story.get("visitors"):
+        sentences.append(story["visitors"])
     if story["return_failure"]:
         sentences.append(f"The way back is not whole: {story['return_failure']}")
     sentences.extend(_left_over(story))

@@ -79,7 +79,8 @@ def test_a_dead_controller_leaves_it_closed_and_the_next_run_opens_it(world: Wor
 def test_what_a_person_has_closed_stays_closed(world: World) -> None:
     world.at_v1()
     world.project.run("maintenance.yml", extra={"maintenance": "on", "reason": "by hand"}).check()
-    deploy(world, "v2").check()
+    done = deploy(world, "v2").check()
     assert world.fleet.visit() == 503
+    assert "The site is closed to visitors (by hand); maintenance.yml with -e maintenance=off opens it" in done.text
     world.project.run("maintenance.yml", extra={"maintenance": "off"}).check()
     assert world.fleet.visit() == 200

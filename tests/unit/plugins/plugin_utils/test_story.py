@@ -46,6 +46,13 @@ WENT_BACK = {"failure": FAILURE, "returned": {"release": "aaaabbbbcccc-05060708"
             "app2, rollout, task 'Gate the release': health was red 3 times. Nothing live was changed",
         ),
         (WENT_BACK, "rolled_back", False, "The site is back on aaaabbbbcccc-05060708."),
+        ({"visitors": "The site is closed"}, "whole", True, "(3f2a9c1d2e4f-01020304): whole. The site is closed."),
+        (
+            {**WENT_BACK, "visitors": "The site is closed"},
+            "rolled_back",
+            False,
+            "The site is back on aaaabbbbcccc-05060708. The site is closed.",
+        ),
         ({**WENT_BACK, "set_aside": ["app2"]}, "rolled_back", False, "without traffic of another release: app2."),
         ({**WENT_BACK, "not_withdrawn": ["app2"]}, "failed", False, "MAY STILL SERVE the wrong release: app2."),
         (
