@@ -93,7 +93,7 @@ test-unit: venv ## unit tests, below a minute
 	PYTEST_DEBUG_TEMPROOT=$(or $(MEMORY),/tmp) pytest -n 2 --dist worksteal tests/unit
 
 # Most of the time is spent waiting for SSH: two labs, one after the other's work, keep both cores busy. What asserts
-# figures of a load comes last in its row, beside Molecule, which leaves it room.
+# figures of a load comes last in its row. Molecule wants servers that nothing was provisioned on: it comes first.
 TOGETHER = $(MAKE) -j 2 SIDE_BY_SIDE=1
 SECOND_LAB = LAB_NAME=$(or $(LAB_NAME),slipway)-2 LAB_SUBNET=$(or $(SECOND_SUBNET),10.89.78)
 # What is marked long is run by `make proof`: the parts of it are in Molecule's and the integration tests.
@@ -108,7 +108,7 @@ test: ## all of it: lint, unit, and on servers of the lab Molecule, integration,
 	$(TOGETHER) test-first-row test-second-row
 
 test-first-row: venv
-	tools/with-lab $(MAKE) SIDE_BY_SIDE= test-e2e test-molecule E2E="$(FIRST_ROW)" MARKED="not long"
+	tools/with-lab $(MAKE) SIDE_BY_SIDE= test-molecule test-e2e E2E="$(FIRST_ROW)" MARKED="not long"
 
 test-second-row: venv
 	$(SECOND_LAB) tools/with-lab $(MAKE) SIDE_BY_SIDE= test-integration test-e2e E2E="$(SECOND_ROW)" MARKED="not long"

@@ -24,7 +24,11 @@ V2 = {"slipway_version": "v2"}
         # The play that refuses is stepped over: the lease is asked for by what changes something.
         (("--start-at-task", "Remember that this host was touched"), "holds no lease"),
         (("--start-at-task", "Keep the configuration"), "has opened no deployment and holds no lease"),
-        (("--limit", "app1", "--start-at-task", "Remember that this host was touched"), "holds no lease"),
+        pytest.param(
+            ("--limit", "app1", "--start-at-task", "Remember that this host was touched"),
+            "holds no lease",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_nothing_steps_round_the_lease(world: World, arguments: tuple[str, ...], words: str) -> None:

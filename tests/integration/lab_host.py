@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.slipway.django.tests.integration.ansible_module import TOP, ModuleRun, run_module
+from ansible_collections.slipway.django.tests.integration.ansible_module import TOP, ModuleRun, run_task
 
 LAB = str(TOP / "lab" / "bin" / "lab")
 
@@ -31,7 +31,7 @@ class LabHost:
 
     def module(self, name: str, options: Mapping[str, Any], *, check: bool = False) -> ModuleRun:
         """Run one of our modules there, as root."""
-        return run_module(name, options, check=check, host=self.name, arguments=("-i", self.inventory, "--become"))
+        return run_task(name, options, check=check, host=self.name, arguments=("-i", self.inventory, "--become"))
 
 
 def lab_host(name: str) -> LabHost:

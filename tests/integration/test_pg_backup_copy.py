@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._postgres import _manifest as manifests
 from ansible_collections.slipway.django.plugins.module_utils._postgres._manifest import Manifest
-from ansible_collections.slipway.django.tests.integration.ansible_module import TOP, ModuleRun, run_module
+from ansible_collections.slipway.django.tests.integration.ansible_module import TOP, ModuleRun, run_module, run_task
 from ansible_collections.slipway.django.tests.integration.lab_s3 import (
     ACCESS_KEY,
     BUCKET,
@@ -436,7 +436,7 @@ def test_without_boto3(storage: Storage, backups: Path, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", environment], check=True)
     python = str(environment / "bin" / "python")
-    result = run_module(
+    result = run_task(
         "pg_backup_copy",
         options(storage, backups, "sent"),
         arguments=["-i", "here,", "-c", "local", "-e", f"ansible_python_interpreter={python}"],

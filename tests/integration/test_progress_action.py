@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.django.tests.integration.ansible_module import TOP, run_module
+from ansible_collections.slipway.django.tests.integration.ansible_module import TOP, run_task
 from ansible_collections.slipway.django.tests.integration.lab_postgres import Cluster, bin_directory, running
 
 pytestmark = [
@@ -201,16 +201,16 @@ def test_lines_arrive_as_events(cluster: Cluster, tmp_path: Path) -> None:
 def test_the_result_is_the_modules_own(cluster: Cluster, tmp_path: Path) -> None:
     # A null is an option that was given: the plugin leaves such a task alone.
     arguments = options(cluster, tmp_path)
-    assert run_module("pg_backup", arguments).succeeded()["changed"]
-    as_job = run_module("pg_backup", arguments)
-    alone = run_module("pg_backup", {**arguments, "progress_file": None})
+    assert run_task("pg_backup", arguments).succeeded()["changed"]
+    as_job = run_task("pg_backup", arguments)
+    alone = run_task("pg_backup", {**arguments, "progress_file": None})
     assert as_job.result == alone.result
     assert as_job.result["invocation"]["module_args"]["progress_file"] is None
-    as_job = run_module("pg_backup", {**arguments, "database": "nonsense"})
-    alone = run_module("pg_backup", {**arguments, "database": "nonsense", "progress_file": None})
+    as_job = run_task("pg_backup", {**arguments, "database": "nonsense"})
+    alone = run_task("pg_backup", {**arguments, "database": "nonsense", "progress_file": None})
     assert as_job.failed
     assert as_job.result == alone.result
-    assert run_module("pg_backup", {**arguments, "no_such_option": 1}).msg.startswith("Unsupported parameters")
+    assert run_task("pg_backup", {**arguments, "no_such_option": 1}).msg.startswith("Unsupported parameters")
 
 
 def test_the_job_is_killed(cluster: Cluster, tmp_path: Path, jobs: Path) -> None:
