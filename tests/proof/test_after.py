@@ -148,7 +148,8 @@ def settings(outside: Outside, secure: Outside, measured: str) -> dict[str, Any]
         # Without TLS the site sends no HSTS, and it has no CSP.
         "verify_headers": {"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff"},
         "verify_https_url": f"{base}/http",
-        "verify_tls_address": secure.address,
+        "verify_tls_address": secure.server_address[0],
+        "verify_tls_port": secure.server_address[1],
         "verify_tls_min_days": 1,
         "verify_ca_path": "/etc/ssl/lab-outside.pem",
         "verify_prometheus_url": measured,
