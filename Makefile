@@ -97,8 +97,8 @@ test-unit: venv ## unit tests, below a minute
 TOGETHER = $(MAKE) -j 2 SIDE_BY_SIDE=1
 SECOND_LAB = LAB_NAME=$(or $(LAB_NAME),slipway)-2 LAB_SUBNET=$(or $(SECOND_SUBNET),10.89.78)
 # What is marked long is run by `make proof`: the parts of it are in Molecule's and the integration tests.
-FIRST_ROW = check_and_refusals configuration preflight lease broken_release secrets zero_loss_control
-SECOND_ROW = zero_loss
+FIRST_ROW = check_and_refusals configuration preflight lease broken_release zero_loss_control
+SECOND_ROW = secrets zero_loss
 
 .PHONY: test test-first-row test-second-row test-molecule test-integration test-e2e proof
 test: ## all of it: lint, unit, and on servers of the lab Molecule, integration, end to end
