@@ -170,14 +170,14 @@ def serving() -> Iterator[Serve]:
         yield start
 
 
-def make_authority(folder: Path) -> Path:
-    """A certificate for shop.example.com that only its own file vouches for."""
+def make_authority(folder: Path, name: str = "shop.example.com") -> Path:
+    """A certificate for a name that only its own file vouches for."""
     openssl = shutil.which("openssl")
     assert openssl is not None, "openssl makes the certificate of this test"
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    name = ["-subj", "/CN=shop.example.com", "-addext", "subjectAltName=DNS:shop.example.com"]
+    named = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
     files = ["-keyout", "key.pem", "-out", "cert.pem"]
-    subprocess.run([openssl, "req", *kind, *name, *files], cwd=folder, check=True, capture_output=True)
+    subprocess.run([openssl, "req", *kind, *named, *files], cwd=folder, check=True, capture_output=True)
     return folder
 
 

@@ -356,7 +356,7 @@ def database(site: Site) -> None:
 
 def test_each_check_is_green_then_red(world: World, tmp_path: Path) -> None:
     gateway = world.settings.gateway
-    authority = make_authority(tmp_path)
+    authority = make_authority(tmp_path, "shop.example")
     with socket.socket() as probe:
         probe.bind((gateway, 0))
         port = int(probe.getsockname()[1])
