@@ -79,12 +79,12 @@ def count(done: Completed) -> int:
 
     :raises NotUnderstood: the user may not read the journal, the pattern is none, or journalctl failed.
     """
-    said = done.stderr.strip()
+    said = done.stderr.strip().lower()
     # "Hint: You are currently not seeing messages from other users": what it can't see it does not count.
     if said or done.returncode not in (_FOUND, _NONE):
-        if "attern" in said:
+        if "pattern" in said:
             raise NotUnderstood("pattern", "journalctl does not understand the pattern", local=True)
-        if "not seeing messages" in said or "ermission" in said:
+        if "not seeing messages" in said or "permission" in said:
             raise NotUnderstood("not_allowed", "the user may not read the whole journal", local=True)
         raise NotUnderstood("journal", f"journalctl could not read it (status {done.returncode})", local=True)
     return sum(1 for line in done.stdout.splitlines() if line != "-- No entries --")
