@@ -216,9 +216,8 @@ def verdicts(run: Run) -> dict[str, Mapping[str, Any]]:
     """The checks of all gates of a run by their names, as its log has them."""
     assert run.log is not None
     events = [json.loads(line) for line in (run.log / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    return {
-        check["name"]: check for event in events if event.get("event") == "gate.verdict" for check in event["checks"]
-    }
+    facts = [event["facts"] for event in events if event.get("event") == "gate.verdict"]
+    return {check["name"]: check for gate in facts for check in gate["checks"]}
 
 
 class Site:
