@@ -196,10 +196,12 @@ class Seen:
     """What the gates have said.
 
     :ivar green: names of the checks that passed while all was well.
+    :ivar not_seen: what was broken and was not told.
     """
 
     green: list[str] = field(default_factory=list)
     red: list[Red] = field(default_factory=list)
+    not_seen: list[str] = field(default_factory=list)
 
     def never_red(self) -> list[str]:
         """Checks that nothing has shown to be able to refuse."""
@@ -217,7 +219,8 @@ def verdicts(run: Run) -> dict[str, Mapping[str, Any]]:
     assert run.log is not None
     events = [json.loads(line) for line in (run.log / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     facts = [event["facts"] for event in events if event.get("event") == "gate.verdict"]
-    return {check["name"]: check for gate in facts for check in gate["checks"]}
+    # The name of the load's user, which is a secret to the login check, is blotted out of "upload" as well.
+    return {check["name"].replace("********", "load"): check for gate in facts for check in gate["checks"]}
 
 
 class Site:
@@ -244,8 +247,8 @@ class Site:
         """One look at what is broken. Each of the named checks must be red."""
         found = self.look(**extra)
         well = [name for name in names if name not in found or found[name]["verdict"] == "pass"]
-        assert well == [], f"{broken_by}: {well} passed, {sorted(found)} were asked"
-        for name in names:
+        self.seen.not_seen += [f"{broken_by}: {name} passed" for name in well]
+        for name in sorted(set(names) - set(well)):
             check = found[name]
             told = (check["last_fault"] or {"text": check["reason"]})["text"]
             self.seen.red.append(Red(name, broken_by, check["verdict"], told))
@@ -266,7 +269,7 @@ def expectations(site: Site) -> None:
     site.red(
         "a limit that can't be met",
         *("page", "static file", "websocket", "login", "api is closed", "api post", "workers", "disk of app1"),
-        *("orders have customers", "security headers", "orders by their key", "upload", "certificate"),
+        *("orders have customers", "security headers", "orders by their key", "certificate"),
         verify_page_text="No such text",
         verify_static_path="/absent.css",
         verify_websocket_url="ws://127.0.0.1/ws/absent",
@@ -285,7 +288,6 @@ def expectations(site: Site) -> None:
         verify_headers={"X-Frame-Options": "SAMEORIGIN"},
         verify_min_free_percent=99.99,
         verify_tls_min_days=30,
-        verify_login_path="/login/",
     )
     site.red("the text is not there", "account", verify_account_text="No such text", verify_profiles=["django_web"])
 
@@ -391,18 +393,20 @@ def test_each_check_is_green_then_red(world: World, tmp_path: Path) -> None:
         measures = [name for name in site.seen.green if name.partition(" over ")[0] in MEASURES]
         site.red("figures that are bad", *measures, "payment", "error tracker")
         outside.ill = False
-        site.red("a path that is not there", "health", verify_health_path="/absent", verify_prometheus_url="")
+        away = {"verify_health_path": "/absent", "verify_upload_path": "/absent", "verify_prometheus_url": ""}
+        site.red("a path that is not there", "health", "upload", **away)
     write(site.seen)
+    assert site.seen.not_seen == []
     assert site.seen.never_red() == []
 
 
 def write(seen: Seen) -> None:
     """Write the page."""
     rows = sorted(seen.red, key=lambda one: (int(row_of(one.name)[1:].split(",")[0]), one.name))
-    missing = seen.never_red()
+    missing = seen.not_seen + [f"{name} was never red" for name in seen.never_red()]
     PAGE.write_text(
         TEMPLATE.format(
-            verdict="All held" if not missing else f"NOT as promised, never red: {', '.join(missing)}",
+            verdict="All held" if not missing else f"NOT as promised: {'; '.join(missing)}",
             checks=len({without_host(name) for name in seen.green}),
             rows="\n".join(one.in_words() for one in rows),
             circumstances=proof.machine_in_words(),
