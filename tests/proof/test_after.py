@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.slipway.django.tests.e2e.test_verify import SETTINGS
 from ansible_collections.slipway.django.tests.integration.gate_servers import make_authority, server_tls
 from ansible_collections.slipway.django.tests.integration.gate_world import PROMETHEUS, prometheus
 from ansible_collections.slipway.django.tests.proof.outside_world import ALERT, Outside, outside_world
 from slipway_lab import proof
-from slipway_lab.fleet import LOAD_PASSWORD, pattern_of_marks
+from slipway_lab.fleet import pattern_of_marks
 from slipway_lab.project import Run
 from slipway_lab.world import CHECKOUT, World
 
@@ -47,7 +48,6 @@ look at it.
 
 {circumstances}
 """
-PROFILES = ["django_web", "django_api", "celery", "postgres", "security_headers"]
 # The row of the runbooks by the beginning of a check's name.
 ROWS = {
     "health": "C1",
@@ -103,29 +103,14 @@ def settings(outside: Outside, secure: Outside, measured: str) -> dict[str, Any]
     base = f"http://{outside.address}"
     value = {"from": 0, "action": "hold"}
     return {
-        "verify_profiles": PROFILES,
-        "verify_page_text": "Anchors, hawsers, lanterns",
-        "verify_static_path": "/health/live",  # Static files have hashed names, which a test does not know.
+        **SETTINGS,
         "verify_websocket_url": "ws://127.0.0.1/ws/live",
-        "verify_login_path": "/login/",
-        "verify_login_fields": {"username": "load", "password": LOAD_PASSWORD},
-        "verify_account_path": "/account/",
-        "verify_account_text": "load",
-        "verify_api_path": "/api/orders",
-        "verify_api_closed_status": [405],
-        "verify_api_post_path": "/api/upload",
-        "verify_api_post_body": {"hello": "gate"},
-        "verify_api_secret_headers": {"Authorization": "Bearer {{ vault_api_token }}"},
         "verify_upload_path": "/api/upload",
         "verify_commands": [
             {"name": "mail", "command": ["{{ verify_python }}", "manage.py", "sendtestemail", "ops@example.com"]}
         ],
         "verify_checks": [{"name": "payment", "url": f"{base}/pay", "json": {"status": "ok"}}],
         "verify_tracker_url": f"{base}/tracker",
-        "verify_celery_queues": ["shop"],
-        "verify_celery_tasks": ["shop.confirm_order"],
-        "verify_redis_address": "db1",
-        "verify_redis_password": "{{ vault_redis_password }}",
         "verify_sql": [
             {
                 "name": "orders have customers",
@@ -145,8 +130,6 @@ def settings(outside: Outside, secure: Outside, measured: str) -> dict[str, Any]
                 "uses_index": "shop_order_pkey",
             }
         ],
-        # Without TLS the site sends no HSTS, and it has no CSP.
-        "verify_headers": {"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff"},
         "verify_https_url": f"{base}/http",
         "verify_tls_address": secure.server_address[0],
         "verify_tls_port": secure.server_address[1],
