@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.slipway.django.tests.integration.ansible_module import ModuleRun, run_module
+from ansible_collections.slipway.django.tests.integration.ansible_module import ModuleRun, run_module, run_task
 
 OPENED: dict[str, Any] = {
     "state": "opened",
@@ -149,7 +149,7 @@ def test_checkpoint_on_a_host(control: Control) -> None:
 
 
 def test_the_difference_shows_what_changes_and_no_time(control: Control) -> None:
-    shown = control.module(**OPENED).output
+    shown = run_task("deployment", {"root": str(control.root), "site": "shop", **OPENED}).output
     assert re.search(r'^\+.*"version": "v1"', shown, re.MULTILINE)
     assert not re.search(r'^[+-].*"expires_at"', shown, re.MULTILINE)
 

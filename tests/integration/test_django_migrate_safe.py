@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._errors import SlipwayError
-from ansible_collections.slipway.django.tests.integration.ansible_module import run_module
+from ansible_collections.slipway.django.tests.integration.ansible_module import run_module, run_task
 from ansible_collections.slipway.django.tests.integration.django_site import (
     PASSWORD,
     SECRET_KEY,
@@ -759,7 +759,7 @@ def test_a_killed_module_takes_its_runner_along_and_an_atomic_migration_is_rolle
     options = site.options("applied", acknowledged=ASLEEP, run_id="r1")
 
     with ThreadPoolExecutor(1) as pool, raised(flag):
-        task = pool.submit(run_module, "django_migrate_safe", options)
+        task = pool.submit(run_task, "django_migrate_safe", options)
         wait_until(lambda: bool(runners(site)) and holds_the_table(site))
         (runner,) = runners(site)
         os.kill(parent_of(runner), signal.SIGKILL)
