@@ -92,6 +92,9 @@ ROWS = {
 MEASURES = {"error_rate", "slow", "firing_alerts", "cache_misses", "request_rate", "websockets", "queue_length"}
 MEASURES |= {"memory_free", "disk_free"}
 
+# A mail server that takes everything.
+MAIL = "systemd-run --quiet --unit=lab-mail python3 -m smtpd -n -c DebuggingServer 127.0.0.1:25"
+
 
 def row_of(name: str) -> str:
     """The row that a check covers: of the beginnings that fit, the longest decides."""
@@ -287,7 +290,7 @@ def servers(site: Site) -> None:
         stack.enter_context(
             during(world, "app1", "systemctl stop 'shop-beat@*'", f"systemctl start {live(world, 'app1', 'beat')}")
         )
-        stack.enter_context(during(world, "app1", "systemctl stop lab-mail", "systemctl start lab-mail"))
+        stack.enter_context(during(world, "app1", "systemctl stop lab-mail", MAIL))
         # Again and again, as a service that dies of something.
         loop = f"while sleep 2; do systemctl kill -s KILL {live(world, 'app3', 'web')}; done"
         stack.enter_context(
@@ -354,8 +357,7 @@ def test_each_check_is_green_then_red(world: World, tmp_path: Path) -> None:
         world.fleet.run(
             "lb1", "sh", "-c", "cat > /etc/ssl/lab-outside.pem", stdin=(authority / "cert.pem").read_text("utf-8")
         )
-        mail = "systemd-run --quiet --unit=lab-mail python3 -m smtpd -n -c DebuggingServer 127.0.0.1:25"
-        world.fleet.script("app1", f"systemctl is-active -q lab-mail || {mail}")
+        world.fleet.script("app1", f"systemctl is-active -q lab-mail || {MAIL}")
         file = world.project.path / "prod" / "group_vars" / "all" / "verify.yml"
         file.write_text(json.dumps(settings(outside, secure, measured.url)), encoding="utf-8")
         time.sleep(35)  # A window of traffic for the baseline.
