@@ -417,6 +417,11 @@ options:
           - The user of the task must be able to read the whole journal, as root and the members of C(systemd-journal)
             are.
         type: str
+      max_restarts:
+        description:
+          - With V(service), how often systemd may have restarted the units, all together, since they were started by
+            somebody. A gate that looks for a second does not see a service that dies every minute; its counter does.
+        type: int
       running:
         description: How many of them must be active, no more and no fewer. By default all.
         type: int

@@ -156,6 +156,7 @@ KINDS: Final[dict[str, Spec]] = {
     "service": {
         "units": {"type": "list", "elements": "str", "default": []},
         "running": {"type": "int"},
+        "max_restarts": {"type": "int"},
     },
     "journal": {
         **_LIMITS,

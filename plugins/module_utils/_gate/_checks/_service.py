@@ -1,7 +1,7 @@
 # Copyright (c) 2026 slipway.django contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""systemd's units: so many run, none has failed, none was restarted since the gate began.
+"""systemd's units: so many run, none has failed, none was restarted since the gate began, nor too often before.
 
 A unit that has failed, or that systemd had to start again, is doomed: waiting does not mend it.
 """
@@ -27,11 +27,13 @@ class ServiceCheck:
     """One check of units.
 
     :param running: exactly so many of them are active.
+    :param max_restarts: how often systemd may have restarted them, together, since they were started; None: any number.
     """
 
     common: Common
     units: tuple[str, ...]
     running: int
+    max_restarts: int | None
     runner: Runner
 
     instrument = False
@@ -40,7 +42,8 @@ class ServiceCheck:
         return ", ".join(self.units)
 
     def expected(self) -> str:
-        return f"{self.running} active, none failed or restarted"
+        wanted = f"{self.running} active, none failed or restarted"
+        return wanted if self.max_restarts is None else f"{wanted}, at most {self.max_restarts} restarts before"
 
     def facts(self) -> dict[str, object]:
         return {"units": list(self.units)}
@@ -54,6 +57,9 @@ class ServiceCheck:
             raise NotUnderstood("systemd", "systemd does not answer for these units", local=True)
         restarts = sum(int(unit.get("NRestarts") or 0) for unit in units)
         code, text, doomed = judge_units(units, self.running, restarts, watch.moment.first_value)
+        # A look of a second does not see a loop of ten: the counter does. An explicit start sets it back.
+        if code == "ok" and self.max_restarts is not None and restarts > self.max_restarts:
+            code, text = "restarts", f"restarted {restarts} times (expected at most {self.max_restarts})"
         state = State.GOOD if code == "ok" else State.BAD
         action = self.common.action
         return Sample(state, code, text, watch.elapsed_s(), action=action, doomed=doomed, value=float(restarts))
@@ -85,4 +91,6 @@ def read_service(common: Common, params: Mapping[str, Any], runner: Runner) -> S
     units = tuple(needed(common.path, params, "units"))
     running = params["running"]
     wanted = len(units) if running is None else whole(f"{common.path}.running", running, least=0)
-    return ServiceCheck(common, units, wanted, runner)
+    most = params["max_restarts"]
+    limit = None if most is None else whole(f"{common.path}.max_restarts", most, least=0)
+    return ServiceCheck(common, units, wanted, limit, runner)

@@ -59,3 +59,19 @@ def test_one_scheduler(output: str, before: float | None, state: State, code: st
     assert (sample.state, sample.code, sample.doomed, sample.text) == (state, code, doomed, text)
     assert runner.argvs[0][:2] == ("systemctl", "show")
     assert runner.argvs[0][-3:] == ("--", *BEATS)
+
+
+@pytest.mark.parametrize(
+    ("restarts", "most", "state", "text"),
+    [
+        (7, None, State.GOOD, "1 active"),
+        (2, 2, State.GOOD, "1 active"),
+        (3, 2, State.BAD, "restarted 3 times (expected at most 2)"),
+        (1, 0, State.BAD, "restarted 1 times (expected at most 0)"),
+    ],
+)
+def test_a_loop_of_restarts_shows_in_one_look(restarts: int, most: int | None, state: State, text: str) -> None:
+    options = {"kind": "service", "url": None, "units": BEATS, "running": 1, "max_restarts": most}
+    runner = FakeRunner([shown(("active", restarts), ("inactive", 0))])
+    sample = read_gate(params(options), World(FakeClock(), runner)).checks[0].look(Watch(5.0, FakeClock()))
+    assert (sample.state, sample.text, sample.doomed) == (state, text, False)
