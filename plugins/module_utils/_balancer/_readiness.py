@@ -113,12 +113,10 @@ class ReadinessDriver:
             sessions=len(_sockets.at_port(connections, address)) if is_local(address) else None,
             queued=0,
         )
-        return server if alive is None else replace(server, held=self._held(name, health, alive))
+        return server if alive is None else replace(server, held=self._held(name, health))
 
-    def _held(self, name: str, health: Check, alive: Check) -> str:
-        if not alive.passed:
-            # Nobody listens: there is nothing that the balancer could send to.
-            return ""
+    def _held(self, name: str, health: Check) -> str:
+        # Of one that has died the balancer learns by the same checks, and sends to it until then.
         if health.passed:
             # How old the file is says nothing any more: the endpoint has not heeded it since then.
             self._said[name] = math.inf

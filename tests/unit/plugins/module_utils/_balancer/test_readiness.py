@@ -115,11 +115,15 @@ def test_another_word_in_the_file_begins_nothing_anew(it: Stage) -> None:
     assert it.held() == "the balancer may not have noticed yet, 0.0 of 3 s have passed"
 
 
-def test_one_that_nobody_listens_for_gets_nothing(it: Stage) -> None:
-    it.tell("a", Admin.MAINT)
-    it.alive.answers["a"] = False
-    assert it.held() == ""
+def test_of_one_that_has_died_the_balancer_learns_no_sooner(it: Stage) -> None:
+    it.health.heeds = False
     it.tell("a", Admin.DRAIN)
+    assert "does not heed" in it.held()
+    it.health.heeds = True
+    it.alive.answers["a"] = False
+    assert it.held() == "the balancer may not have noticed yet, 0.0 of 3 s have passed"
+    it.clock.advance(3)
+    assert it.held() == ""
     (server,) = (one for one in it.driver.observe("shop").servers if one.name == "a")
     assert server.status == "DOWN"
 
