@@ -400,6 +400,12 @@ options:
       min_free_mib:
         description: MiB that its file system must have free for ordinary users.
         type: int
+      max_entries:
+        description: How many entries the folder O(checks[].path) may have. For what should have been cleared away.
+        type: int
+      matching:
+        description: Pattern of the shell for the names of the entries that count, such as V(*.partial). By default all.
+        type: str
       max_age:
         description: How long ago it may have been written, in seconds or with V(s), V(m), V(h), V(d).
         type: raw

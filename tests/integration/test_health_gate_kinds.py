@@ -686,6 +686,12 @@ def test_file(tmp_path: Path) -> None:
     os.utime(tmp_path, (1, 1))
     assert seen(once({**check, "max_age": 60}))[0] == "rollback"
     assert seen(once({**check, "path": "/no/such"})) == ("rollback", "it is not there")
+    for name in ("one.partial", "two.partial", "whole"):
+        (tmp_path / name).touch()
+    assert seen(once({**check, "max_entries": 3})) == ("pass", "well")
+    few = {**check, "max_entries": 1, "matching": "*.partial"}
+    assert seen(once(few)) == ("rollback", "2 of *.partial in it (expected 1 or fewer)")
+    assert seen(once({**few, "path": str(tmp_path / "whole")})) == ("rollback", "it is no folder")
 
 
 def test_a_site_without_celery_is_no_worker() -> None:

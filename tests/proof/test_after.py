@@ -80,6 +80,8 @@ ROWS = {
     "worker": "C12",
     "one scheduler": "C12",
     "firing_alerts": "C12",
+    "old releases": "C11",
+    "temporary files": "C11",
     "request_rate": "C12",
     "websockets": "C12",
     "orders by their key": "C13",
@@ -306,6 +308,11 @@ def servers(site: Site) -> None:
             world.fleet.script("app1", f"printf '{line.format(kind)}' | logger --journald")
         time.sleep(45)  # So old must the newest heartbeat be.
         names = ("redis", "workers", "worker of app2", "one scheduler of app1", "mail", "web service of app3")
+        left_over = "mkdir -p /var/tmp/slipway-lab && cd /srv/shop/releases && mkdir -p lab-{1,2,3,4,5,6,7,8,9,10}"
+        clear = "rmdir /var/tmp/slipway-lab /srv/shop/releases/lab-*"
+        with during(world, "app2", f"bash -c '{left_over}'", clear):
+            left = ("old releases of app2", "temporary files of app2")
+            site.red("nobody has cleared away", *left, verify_profiles=["django_web"], verify_prometheus_url="")
         site.red("the program is stopped or killed", *names, "heartbeats are written")
         journals = ("journal of the web service of app1", "journal of the worker of app1")
         site.red("a password in the journal", *journals, verify_profiles=["security_headers"])

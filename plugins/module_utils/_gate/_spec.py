@@ -152,6 +152,8 @@ KINDS: Final[dict[str, Spec]] = {
         "min_free_percent": {"type": "float"},
         "min_free_mib": {"type": "int"},
         "max_age": {"type": "raw"},
+        "max_entries": {"type": "int"},
+        "matching": {"type": "str"},
     },
     "service": {
         "units": {"type": "list", "elements": "str", "default": []},
