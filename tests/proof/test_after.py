@@ -316,7 +316,6 @@ def servers(site: Site) -> None:
         site.red("the program is stopped or killed", *names, "heartbeats are written")
         journals = ("journal of the web service of app1", "journal of the worker of app1")
         site.red("a password in the journal", *journals, verify_profiles=["security_headers"])
-    time.sleep(10)
 
 
 def live(world: World, host: str, kind: str) -> str:
