@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / ".cache" / "collections"))
 
+from ansible_collections.slipway.django.plugins.module_utils._migrations._instead import filled  # noqa: E402
 from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._rule import (  # noqa: E402
     OLDEST_SERVER,
     AnyRule,
@@ -198,7 +199,8 @@ def rules() -> str:
 
 
 def _section(rule: AnyRule) -> str:
-    lines = [f"#### {rule.name}", "", f"{rule.why[0].upper()}{rule.why[1:]}.", ""]
+    why = filled(rule.why, {})
+    lines = [f"#### {rule.name}", "", f"{why[0].upper()}{why[1:]}.", ""]
     lines += [
         "| phase | class | lock | rewrites | reads all rows | from PostgreSQL |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -209,7 +211,7 @@ def _section(rule: AnyRule) -> str:
     cells = [phase, WORK[work_of(rule)], lock, _yes(rule.rewrite), _yes(rule.scan or rule.rewrite), since]
     lines += [f"| {' | '.join(cells)} |", ""]
     if rule.instead:
-        lines += [f"{rule.instead}:", "", "```python", rule.code, "```", ""]
+        lines += [f"{rule.instead}:", "", "```python", filled(rule.code, {}), "```", ""]
     if rule.manual:
         lines += [f"[PostgreSQL's manual]({MANUAL.format(rule.manual)})", ""]
     return "\n".join(lines)

@@ -335,7 +335,9 @@ plan:
           description: What to write or do instead; empty when there is nothing better.
           type: str
         code:
-          description: The code to write instead.
+          description:
+            - The code to write instead, with the names, columns and definitions of this operation. A word in capitals, such as
+              V(NAME), or V(…) stands where the operation does not tell.
           type: str
         lock_mode:
           description: The strongest lock mode on a table in use, as PostgreSQL names it.

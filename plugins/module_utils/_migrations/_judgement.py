@@ -16,6 +16,7 @@ from ansible_collections.slipway.django.plugins.module_utils._migrations._acknow
     Acknowledgement,
     granted,
 )
+from ansible_collections.slipway.django.plugins.module_utils._migrations._instead import filled, names_of
 from ansible_collections.slipway.django.plugins.module_utils._migrations._plan import Migration, Operation, Table
 from ansible_collections.slipway.django.plugins.module_utils._migrations._rules._rule import (
     ACCESS,
@@ -109,7 +110,9 @@ def judge_operation(operation: Operation, context: Context, *, backwards: bool =
 
 
 def _findings(operation: Operation, context: Context) -> list[Verdict]:
-    found = [_verdict(rule, operation, None) for rule in STATE_RULES if _applies(rule, operation, context)]
+    found = [
+        _verdict(rule, operation, None, context.migration) for rule in STATE_RULES if _applies(rule, operation, context)
+    ]
     if operation.inner:
         inside = context
         for each in operation.inner:
@@ -119,7 +122,7 @@ def _findings(operation: Operation, context: Context) -> list[Verdict]:
         return found
     rule = next((rule for rule in OPERATION_RULES if _applies(rule, operation, context)), None)
     if rule is not None:
-        return [*found, _verdict(rule, operation, None)]
+        return [*found, _verdict(rule, operation, None, context.migration)]
     return [*found, *_of_statements(operation, context)]
 
 
@@ -151,19 +154,20 @@ def _of_action(action: Action, operation: Operation, context: Context) -> list[V
     if action.relation in context.made and not any(rule.fails for rule in rules):
         refers = bool(action.refers) and action.refers not in context.made
         return [_verdict(_NEW["new-table-refers" if refers else "new-table"], operation, action)]
-    return [_verdict(rule, operation, action) for rule in rules]
+    return [_verdict(rule, operation, action, context.migration) for rule in rules]
 
 
-def _verdict(rule: AnyRule, operation: Operation, action: Action | None) -> Verdict:
+def _verdict(rule: AnyRule, operation: Operation, action: Action | None, migration: str = "") -> Verdict:
     work = work_of(rule)
+    known = names_of(operation, action, migration)
     lock = _lock(work, operation, action)
     return Verdict(
         rule=rule.name,
         phase=OFFLINE if rule.phase == EXPAND and lock == "downtime" else rule.phase,
         lock=lock,
-        why=rule.why,
+        why=filled(rule.why, known),
         instead=rule.instead,
-        code=_code(rule.code, operation, action),
+        code=filled(rule.code, known),
         mode=rule.lock,
         rewrite=rule.rewrite,
         scan=rule.scan,
@@ -183,19 +187,6 @@ def _table(operation: Operation, action: Action | None) -> Table | None:
         known = (*operation.tables, *((operation.table,) if operation.table else ()))
         return next((table for table in known if table.name == action.relation), None)
     return operation.table if operation.builtin else None
-
-
-def _code(code: str, operation: Operation, action: Action | None) -> str:
-    """The code to write instead, with the names of this operation."""
-    names = {
-        "MODEL": operation.model,
-        "FIELD": operation.field.name if operation.field else "",
-        "TABLE": action.relation if action else "",
-        "COLUMN": operation.field.column if operation.field else "",
-    }
-    for word, name in names.items():
-        code = code.replace(word, name) if name else code
-    return code
 
 
 def _combined(findings: Sequence[Verdict]) -> Verdict:
@@ -355,7 +346,7 @@ def judge_all(
     context = Context(True, first, server)
     judged: list[Judged] = []
     for migration in migrations:
-        context = replace(context, atomic=migration.atomic, held=False)
+        context = replace(context, migration=migration.key, atomic=migration.atomic, held=False)
         verdicts: list[Verdict] = []
         for operation in migration.operations:
             context = _knowing(context, operation)

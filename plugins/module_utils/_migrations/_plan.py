@@ -39,6 +39,7 @@ class Field:
     :param many_to_many: it has a table of its own and no column.
     :param generated: ``""``, ``stored`` or ``virtual``.
     :param column: its column, and ``db_type`` that column's type.
+    :param definition: as a migration writes it, and ``nullable`` the same with ``null=True``; empty: not known.
     """
 
     name: str
@@ -52,6 +53,8 @@ class Field:
     max_length: int | None = None
     column: str = ""
     db_type: str = ""
+    definition: str = ""
+    nullable: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ class Operation:
     :param required: columns (table, column) that it drops and that no INSERT can leave out as they are now.
     :param default_sql: what its field has as a default in Python, as SQL; empty when it has none that is a constant.
     :param inner: the database operations of ``SeparateDatabaseAndState``.
-    :param required_left_behind: a column without default that the new code no longer knows, but that stays.
+    :param required_left_behind: a column without default, after its table and a dot, that the new code no longer knows,
+        but that stays.
+    :param definition: the index or constraint that it adds, as a migration writes it.
     """
 
     index: int
@@ -94,6 +99,7 @@ class Operation:
     tables: tuple[Table, ...] = ()
     required: tuple[tuple[str, str], ...] = ()
     default_sql: str = ""
+    definition: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ansible_collections.slipway.django.plugins.module_utils._migrations._sql import UNKNOWN
@@ -46,6 +46,8 @@ class Action:
     :param refers: the table that a foreign key of it points to.
     :param proves: the column of which a check says that it is not NULL, and nothing else.
     :param words: all of it in canonical form, for rules that look closer.
+    :param columns: those that an index or a key is made of, when these are plain columns.
+    :param text: the statement as it was written, without its end; empty when it does more than this.
     """
 
     kind: str
@@ -54,6 +56,8 @@ class Action:
     refers: str = ""
     proves: str = ""
     words: str = ""
+    columns: tuple[str, ...] = ()
+    text: str = ""
 
     def has(self, pattern: str) -> bool:
         """Whether the canonical words hold the pattern."""
@@ -142,7 +146,7 @@ _STATEMENTS = _patterns(
     ("revoke", r"REVOKE\b"),
     ("do block", r"(?:DO|CALL)\b"),
 )
-_PROPERTY = r"\bADD (?:CONSTRAINT \S+ )?"
+_PROPERTY = rf"ADD (?:CONSTRAINT {_T} )?"
 _IN_COLUMN = rf"ALTER (?:COLUMN )?{_T} "
 _TABLE_ACTIONS = _patterns(
     ("add foreign key not valid", rf"{_PROPERTY}FOREIGN KEY\b.*? REFERENCES {_F}\b.*(?:NOT VALID|NOT ENFORCED)\Z"),
@@ -238,6 +242,8 @@ def parse(statement: str) -> tuple[Action, ...]:
     found: list[Action] = []
     for part in _split(canon.text, ";"):
         found.extend(_of_statement(canon, part))
+    if len(found) == 1:
+        return (replace(found[0], text=statement.strip().rstrip("; \n")),)
     return tuple(found)
 
 
@@ -275,7 +281,20 @@ def _refined(canon: _Canon, kind: str, text: str, groups: Mapping[str, str | Non
         relation = relation.rpartition(".")[0]
     check = re.search(rf"\bCHECK \((?:\()?(?P<column>{_PART}) IS NOT NULL\)", text) if "check" in kind else None
     proves = canon.name(check["column"]) if check else ""
-    return Action(kind, relation, canon.name(groups.get("target")), refers, proves, text)
+    columns = tuple(map(canon.name, _columns(kind, text)))
+    return Action(kind, relation, canon.name(groups.get("target")), refers, proves, text, columns)
+
+
+_LIST = rf"\((?P<columns>{_PART}(?:, {_PART})*)\)"
+_KEY_COLUMNS = re.compile(rf"\b(?:UNIQUE(?: NULLS NOT DISTINCT)?|PRIMARY KEY|FOREIGN KEY) {_LIST}")
+_INDEX_COLUMNS = re.compile(rf"\bON (?:ONLY )?{_NAME}(?: USING \w+)? {_LIST}")
+
+
+def _columns(kind: str, text: str) -> list[str]:
+    if not kind.startswith(("create index", "create unique", "add unique", "add primary", "add foreign")):
+        return []
+    found = (_INDEX_COLUMNS if "index" in kind and kind.startswith("create") else _KEY_COLUMNS).search(text)
+    return found["columns"].split(", ") if found else []
 
 
 def _split(text: str, separator: str) -> list[str]:

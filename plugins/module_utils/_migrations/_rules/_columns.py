@@ -44,7 +44,7 @@ _NULLABLE_INSTEAD = (
     "Add it with null=True or, from Django 5.0 on, with db_default=…; "
     "make it NOT NULL in a later deployment, when no old code writes rows"
 )
-_NULLABLE = 'migrations.AddField("MODEL", "FIELD", models.…(null=True))  # or, from Django 5.0 on, db_default=…'
+_NULLABLE = 'migrations.AddField("<model>", "<field>", <nullable>)  # or, from Django 5.0 on, db_default=…'
 
 
 def _required(action: Action) -> bool:
@@ -128,7 +128,7 @@ COLUMN_ASPECTS: tuple[ActionRule, ...] = (
         scan=True,
         why="each row gets a number: the table is written anew while readers and writers wait",
         instead="Add a plain nullable column, give it a sequence as its default, fill it in batches",
-        code='migrations.AddField("MODEL", "FIELD", models.BigIntegerField(null=True))',
+        code='migrations.AddField("<model>", "<field>", models.BigIntegerField(null=True))',
         manual="sql-altertable",
     ),
     ActionRule(
@@ -141,7 +141,7 @@ COLUMN_ASPECTS: tuple[ActionRule, ...] = (
         scan=True,
         why="each row gets a number: the table is written anew while readers and writers wait",
         instead="Add a plain nullable column, fill it in batches, make it an identity once it is NOT NULL",
-        code='migrations.AddField("MODEL", "FIELD", models.BigIntegerField(null=True))',
+        code='migrations.AddField("<model>", "<field>", models.BigIntegerField(null=True))',
         manual="sql-altertable",
     ),
     ActionRule(
@@ -154,7 +154,7 @@ COLUMN_ASPECTS: tuple[ActionRule, ...] = (
         scan=True,
         why="the value is computed for each row: the table is written anew while readers and writers wait",
         instead="Add a plain nullable column, let a trigger fill it for new rows, fill the old ones in batches",
-        code='migrations.AddField("MODEL", "FIELD", models.…(null=True))',
+        code='migrations.AddField("<model>", "<field>", <nullable>)',
         manual="ddl-generated-columns",
     ),
     ActionRule(
@@ -171,9 +171,9 @@ COLUMN_ASPECTS: tuple[ActionRule, ...] = (
         ),
         instead="Add it with null=True and without the default, then set the default, then fill the rows in batches",
         code=(
-            'migrations.AddField("MODEL", "FIELD", models.…(null=True))\n'
+            'migrations.AddField("<model>", "<field>", <nullable>)\n'
             "# in a later migration, for new rows only:\n"
-            'migrations.AlterField("MODEL", "FIELD", models.…(null=True, db_default=…))'
+            'migrations.AlterField("<model>", "<field>", models.…(null=True, db_default=…))'
         ),
         manual="ddl-alter",
     ),
@@ -187,10 +187,10 @@ COLUMN_ASPECTS: tuple[ActionRule, ...] = (
         why="the check in the column's own line is tried on all rows while readers and writers wait",
         instead="Add the plain column; add the check as NOT VALID and validate it in a migration of its own",
         code=(
-            'migrations.AddField("MODEL", "FIELD", models.IntegerField(null=True))\n'
-            'AddConstraintNotValid("MODEL", models.CheckConstraint(condition=…, name="…"))\n'
+            'migrations.AddField("<model>", "<field>", models.IntegerField(null=True))\n'
+            'AddConstraintNotValid("<model>", <constraint>)\n'
             "# in a later migration:\n"
-            'ValidateConstraint("MODEL", "…")'
+            'ValidateConstraint("<model>", "<name>")'
         ),
         manual="sql-altertable",
     ),
@@ -204,10 +204,10 @@ COLUMN_ASPECTS: tuple[ActionRule, ...] = (
         why="a unique index is built over all rows while readers and writers wait",
         instead="Add the plain column; make the unique index concurrently, then the constraint from it",
         code=(
-            'migrations.AddField("MODEL", "FIELD", models.…(null=True))\n'
+            'migrations.AddField("<model>", "<field>", <nullable>)\n'
             "# in later migrations, the first with atomic = False:\n"
-            'migrations.RunSQL(\'CREATE UNIQUE INDEX CONCURRENTLY "…" ON "TABLE" ("COLUMN")\')\n'
-            'migrations.RunSQL(\'ALTER TABLE "TABLE" ADD CONSTRAINT "…" UNIQUE USING INDEX "…"\')'
+            'migrations.RunSQL(\'CREATE UNIQUE INDEX CONCURRENTLY "<name>" ON "<table>" (<columns>)\')\n'
+            'migrations.RunSQL(\'ALTER TABLE "<table>" ADD CONSTRAINT "<name>" UNIQUE USING INDEX "<name>"\')'
         ),
         manual="sql-altertable",
     ),
@@ -220,7 +220,7 @@ COLUMN_ASPECTS: tuple[ActionRule, ...] = (
         scan=True,
         why="the reference is looked up for all rows while readers and writers wait",
         instead="Add it with null=True and without a default, fill it in batches",
-        code='migrations.AddField("MODEL", "FIELD", models.ForeignKey(…, null=True, db_index=False))',
+        code='migrations.AddField("<model>", "<field>", models.ForeignKey(…, null=True, db_index=False))',
         manual="sql-altertable",
     ),
     ActionRule(
@@ -243,7 +243,7 @@ COLUMN_ASPECTS: tuple[ActionRule, ...] = (
         lock=ACCESS,
         why="json has no equality: SELECT DISTINCT over the table fails, in old code too",
         instead="Use jsonb",
-        code='migrations.AddField("MODEL", "FIELD", models.JSONField(null=True))',
+        code='migrations.AddField("<model>", "<field>", models.JSONField(null=True))',
         manual="datatype-json",
     ),
 )
@@ -301,11 +301,11 @@ COLUMN_RULES: tuple[ActionRule, ...] = (
         code=(
             "# in this deployment, so that the new code forgets it while it can still be left out:\n"
             "migrations.SeparateDatabaseAndState(\n"
-            '    state_operations=[migrations.RemoveField("MODEL", "FIELD")],\n'
-            '    database_operations=[migrations.AlterField("MODEL", "FIELD", models.…(null=True))],\n'
+            '    state_operations=[migrations.RemoveField("<model>", "<field>")],\n'
+            '    database_operations=[migrations.AlterField("<model>", "<field>", <nullable>)],\n'
             ")\n"
             "# in a later one:\n"
-            'migrations.RunSQL(\'ALTER TABLE "TABLE" DROP COLUMN "COLUMN"\')'
+            'migrations.RunSQL(\'ALTER TABLE "<table>" DROP COLUMN "<column>"\')'
         ),
         manual="sql-altertable",
     ),
@@ -316,7 +316,7 @@ COLUMN_RULES: tuple[ActionRule, ...] = (
         lock=ACCESS,
         why="old code still uses the old name of the column",
         instead="Keep the name with db_column, or add a new column and copy",
-        code='FIELD = models.…(db_column="COLUMN")',
+        code='<field> = models.…(db_column="<column>")',
         manual="sql-altertable",
     ),
     ActionRule(
@@ -343,7 +343,7 @@ COLUMN_RULES: tuple[ActionRule, ...] = (
         lock=ACCESS,
         why="INSERTs of old code may leave the column out and rely on the default",
         instead=LATER,
-        code='migrations.AlterField("MODEL", "FIELD", models.…(db_default=…))  # keeps it',
+        code='migrations.AlterField("<model>", "<field>", models.…(db_default=…))  # keeps it',
         manual="sql-altertable",
     ),
     ActionRule(
@@ -367,12 +367,12 @@ COLUMN_RULES: tuple[ActionRule, ...] = (
             "ValidateConstraint, then this"
         ),
         code=(
-            'AddConstraintNotValid("MODEL", models.CheckConstraint(\n'
-            '    condition=models.Q(FIELD__isnull=False), name="FIELD_not_null"))\n'
+            'AddConstraintNotValid("<model>", models.CheckConstraint(\n'
+            '    condition=models.Q(<field>__isnull=False), name="<field>_not_null"))  # before Django 5.1: check=\n'
             "# in migrations after it:\n"
-            'ValidateConstraint("MODEL", "FIELD_not_null")\n'
-            'migrations.AlterField("MODEL", "FIELD", models.…())\n'
-            'migrations.RemoveConstraint("MODEL", "FIELD_not_null")'
+            'ValidateConstraint("<model>", "<field>_not_null")\n'
+            'migrations.AlterField("<model>", "<field>", <definition>)\n'
+            'migrations.RemoveConstraint("<model>", "<field>_not_null")'
         ),
         manual="sql-altertable",
     ),
@@ -384,7 +384,7 @@ COLUMN_RULES: tuple[ActionRule, ...] = (
         since=18,
         why="old code may still write NULL; no row is read",
         instead="Run it when no old code is left that writes NULL",
-        code='migrations.RunSQL(\'ALTER TABLE "TABLE" VALIDATE CONSTRAINT "…"\')  # after it',
+        code='migrations.RunSQL(\'ALTER TABLE "<table>" VALIDATE CONSTRAINT "<name>"\')  # after it',
         manual="sql-altertable",
     ),
     ActionRule(
@@ -416,7 +416,7 @@ COLUMN_RULES: tuple[ActionRule, ...] = (
         scan=True,
         why="old code can go on, but the table and its indexes are written anew while readers and writers wait",
         instead="Add a new column, write both, copy in batches, read the new one, remove the old one later",
-        code='migrations.AddField("MODEL", "FIELD_new", models.BigIntegerField(null=True))',
+        code='migrations.AddField("<model>", "<field>_new", models.BigIntegerField(null=True))',
         manual="sql-altertable",
     ),
     ActionRule(
@@ -428,7 +428,7 @@ COLUMN_RULES: tuple[ActionRule, ...] = (
         scan=True,
         why="old code gets another order and other matches; the column's indexes are built anew while all wait",
         instead="Add a new column with the collation, copy in batches, read the new one, remove the old one later",
-        code='migrations.AddField("MODEL", "FIELD_new", models.…(null=True, db_collation="…"))',
+        code='migrations.AddField("<model>", "<field>_new", models.…(null=True, db_collation="…"))',
         manual="collation",
     ),
     ActionRule(
@@ -440,7 +440,7 @@ COLUMN_RULES: tuple[ActionRule, ...] = (
         scan=True,
         why="the table may be written anew while readers and writers wait, and old code expects the old type",
         instead="Add a new column, write both, copy in batches, read the new one, remove the old one later",
-        code='migrations.AddField("MODEL", "FIELD_new", models.…(null=True))',
+        code='migrations.AddField("<model>", "<field>_new", <nullable>)',
         manual="sql-altertable",
     ),
     ActionRule(
@@ -471,7 +471,7 @@ COLUMN_RULES: tuple[ActionRule, ...] = (
         since=17,
         why="old code reads other values than before; the table is written anew while readers and writers wait",
         instead="Add another generated column and read that one",
-        code='migrations.AddField("MODEL", "FIELD_new", models.…(null=True))',
+        code='migrations.AddField("<model>", "<field>_new", <nullable>)',
         manual="sql-altertable",
     ),
     ActionRule(

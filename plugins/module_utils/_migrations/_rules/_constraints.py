@@ -26,9 +26,9 @@ CONSTRAINT_RULES: tuple[ActionRule, ...] = (
         why="old code may still write what it forbids; all rows are checked while readers and writers wait",
         instead="Add it NOT VALID when no old code writes against it, and validate it in a migration of its own",
         code=(
-            'AddConstraintNotValid("MODEL", models.CheckConstraint(condition=…, name="…"))\n'
+            'AddConstraintNotValid("<model>", <constraint>)\n'
             "# in a migration after it:\n"
-            'ValidateConstraint("MODEL", "…")'
+            'ValidateConstraint("<model>", "<name>")'
         ),
         manual="sql-altertable",
     ),
@@ -51,10 +51,9 @@ CONSTRAINT_RULES: tuple[ActionRule, ...] = (
         why=("old code may still write what it forbids; all rows are looked up while the writers of both tables wait"),
         instead="Add it NOT VALID when no old code writes against it, and validate it in a migration of its own",
         code=(
-            'migrations.RunSQL(\'ALTER TABLE "TABLE" ADD CONSTRAINT "…" FOREIGN KEY ("COLUMN") '
-            "REFERENCES … NOT VALID')\n"
+            "<not_valid>\n"
             "# in a migration after it:\n"
-            'migrations.RunSQL(\'ALTER TABLE "TABLE" VALIDATE CONSTRAINT "…"\')'
+            'migrations.RunSQL(\'ALTER TABLE "<table>" VALIDATE CONSTRAINT "<name>"\')'
         ),
         manual="sql-altertable",
     ),
@@ -77,8 +76,9 @@ CONSTRAINT_RULES: tuple[ActionRule, ...] = (
         why="old code may still write what it forbids; an index is built while readers and writers wait",
         instead=("Make the unique index concurrently when no old code writes against it, then the constraint from it"),
         code=(
-            'migrations.RunSQL(\'CREATE UNIQUE INDEX CONCURRENTLY "…" ON "TABLE" ("COLUMN")\')  # with atomic = False\n'
-            'migrations.RunSQL(\'ALTER TABLE "TABLE" ADD CONSTRAINT "…" UNIQUE USING INDEX "…"\')'
+            "# in a migration with atomic = False:\n"
+            'migrations.RunSQL(\'CREATE UNIQUE INDEX CONCURRENTLY "<name>" ON "<table>" (<columns>)\')\n'
+            'migrations.RunSQL(\'ALTER TABLE "<table>" ADD CONSTRAINT "<name>" UNIQUE USING INDEX "<name>"\')'
         ),
         manual="sql-altertable",
     ),
@@ -102,8 +102,9 @@ CONSTRAINT_RULES: tuple[ActionRule, ...] = (
             "from the index"
         ),
         code=(
-            'migrations.RunSQL(\'CREATE UNIQUE INDEX CONCURRENTLY "…" ON "TABLE" ("COLUMN")\')  # with atomic = False\n'
-            'migrations.RunSQL(\'ALTER TABLE "TABLE" ADD CONSTRAINT "…" PRIMARY KEY USING INDEX "…"\')'
+            "# in a migration with atomic = False:\n"
+            'migrations.RunSQL(\'CREATE UNIQUE INDEX CONCURRENTLY "<name>" ON "<table>" (<columns>)\')\n'
+            'migrations.RunSQL(\'ALTER TABLE "<table>" ADD CONSTRAINT "<name>" PRIMARY KEY USING INDEX "<name>"\')'
         ),
         manual="sql-altertable",
     ),
@@ -116,8 +117,8 @@ CONSTRAINT_RULES: tuple[ActionRule, ...] = (
         why="a column that may be NULL is made NOT NULL: all rows are checked while readers and writers wait",
         instead="Make the column NOT NULL first, by a check that is validated",
         code=(
-            'AddConstraintNotValid("MODEL", models.CheckConstraint(\n'
-            '    condition=models.Q(FIELD__isnull=False), name="FIELD_not_null"))'
+            'AddConstraintNotValid("<model>", models.CheckConstraint(\n'
+            '    condition=models.Q(<field>__isnull=False), name="<field>_not_null"))  # before Django 5.1: check='
         ),
         manual="sql-altertable",
     ),

@@ -23,11 +23,7 @@ INDEX_RULES: tuple[ActionRule, ...] = (
         scan=True,
         why="an index is built while writers wait",
         instead="Use AddIndexConcurrently in a migration of its own with atomic = False",
-        code=(
-            "class Migration(migrations.Migration):\n"
-            "    atomic = False\n"
-            '    operations = [AddIndexConcurrently("MODEL", models.Index(fields=["FIELD"], name="…"))]'
-        ),
+        code=("class Migration(migrations.Migration):\n    atomic = False\n    operations = [<concurrently>]"),
         manual="sql-createindex",
     ),
     ActionRule(
@@ -47,7 +43,7 @@ INDEX_RULES: tuple[ActionRule, ...] = (
         scan=True,
         why="old code may still write what the index forbids; it is built while writers wait",
         instead="Make it concurrently, in a migration with atomic = False, when no old code writes against it",
-        code='migrations.RunSQL(\'CREATE UNIQUE INDEX CONCURRENTLY "…" ON "TABLE" ("COLUMN")\')',
+        code="<unique_concurrently>",
         manual="sql-createindex",
     ),
     ActionRule(
@@ -71,7 +67,7 @@ INDEX_RULES: tuple[ActionRule, ...] = (
         code=(
             "class Migration(migrations.Migration):\n"
             "    atomic = False\n"
-            '    operations = [RemoveIndexConcurrently("MODEL", "…")]'
+            '    operations = [RemoveIndexConcurrently("<model>", "<name>")]'
         ),
         manual="sql-dropindex",
     ),
@@ -101,7 +97,7 @@ INDEX_RULES: tuple[ActionRule, ...] = (
         scan=True,
         why="writers wait until the index is built anew, and readers who would use it",
         instead="Use REINDEX … CONCURRENTLY in a migration with atomic = False",
-        code="migrations.RunSQL('REINDEX INDEX CONCURRENTLY \"…\"')",
+        code="migrations.RunSQL('REINDEX INDEX CONCURRENTLY \"<name>\"')",
         manual="sql-reindex",
     ),
     ActionRule(

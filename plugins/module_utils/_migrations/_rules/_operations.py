@@ -50,7 +50,7 @@ OPERATION_RULES: tuple[Rule, ...] = (
         fails=True,
         why="the table that it creates is in the database already",
         instead="Find out who made it; when it was done by hand, have the migration recorded: the schema is compared",
-        code='by_hand: {"APP.MIGRATION": "who did what"}  # with state: recorded',
+        code='by_hand: {"<app>.<migration>": "who did what"}  # with state: recorded',
         manual="sql-createtable",
     ),
     Rule(
@@ -125,9 +125,9 @@ OPERATION_RULES: tuple[Rule, ...] = (
         ),
         code=(
             "def fill_in_batches(apps, editor):\n"
-            '    rows = apps.get_model("APP", "MODEL").objects.using(editor.connection.alias)\n'
-            "    while keys := list(rows.filter(FIELD=None).values_list('pk', flat=True)[:1000]):\n"
-            "        rows.filter(pk__in=keys).update(FIELD=…)  # with atomic = False each is a transaction"
+            '    rows = apps.get_model("<app>", "<model>").objects.using(editor.connection.alias)\n'
+            "    while keys := list(rows.filter(<field>=None).values_list('pk', flat=True)[:1000]):\n"
+            "        rows.filter(pk__in=keys).update(<field>=…)  # with atomic = False each is a transaction"
         ),
         manual="explicit-locking",
     ),
@@ -150,7 +150,7 @@ OPERATION_RULES: tuple[Rule, ...] = (
         fails=True,
         why="each row would get the same value in a unique column",
         instead="Add it with null=True, fill it, then make it unique",
-        code='migrations.AddField("MODEL", "FIELD", models.…(null=True))',
+        code='migrations.AddField("<model>", "<field>", <nullable>)',
         manual="ddl-constraints",
     ),
     Rule(
@@ -171,9 +171,12 @@ STATE_RULES: tuple[Rule, ...] = (
         when=lambda operation, _context: bool(operation.required_left_behind),
         phase=UNKNOWN,
         lock="",
-        why="the new code no longer knows a column that stays, NOT NULL and without a default: its INSERTs fail",
+        why=(
+            "the new code no longer knows <table>.<column>, which stays, NOT NULL and without a default: "
+            "its INSERTs fail"
+        ),
         instead="Give the column a default or drop its NOT NULL in an earlier migration",
-        code='migrations.RunSQL(\'ALTER TABLE "TABLE" ALTER COLUMN "COLUMN" DROP NOT NULL\')',
+        code='migrations.RunSQL(\'ALTER TABLE "<table>" ALTER COLUMN "<column>" DROP NOT NULL\')',
         manual="ddl-alter",
     ),
 )

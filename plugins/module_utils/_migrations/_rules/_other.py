@@ -49,8 +49,8 @@ DATA_RULES: tuple[ActionRule, ...] = (
         ),
         instead=("Change them in batches from a task outside of the deployment, or in a migration with atomic = False"),
         code=(
-            'while keys := list(MODEL.objects.filter(FIELD=None).values_list("pk", flat=True)[:1000]):\n'
-            "    MODEL.objects.filter(pk__in=keys).update(FIELD=…)"
+            'while keys := list(<model>.objects.filter(<field>=None).values_list("pk", flat=True)[:1000]):\n'
+            "    <model>.objects.filter(pk__in=keys).update(<field>=…)"
         ),
         manual="sql-update",
     ),
@@ -64,7 +64,7 @@ DATA_RULES: tuple[ActionRule, ...] = (
             "deletes rows that old code may still need; writers of the same rows wait until the end of the transaction"
         ),
         instead="Delete them in batches, when no old code is left",
-        code="MODEL.objects.filter(pk__in=keys).delete()  # 1000 keys at a time",
+        code="<model>.objects.filter(pk__in=keys).delete()  # 1000 keys at a time",
         manual="sql-delete",
     ),
     ActionRule(
@@ -128,7 +128,7 @@ DATA_RULES: tuple[ActionRule, ...] = (
         lock="",
         why="the statements after it may mean something else than the plan says",
         instead="Name what is meant in each statement, such as its schema, instead of setting a parameter",
-        code='migrations.RunSQL(\'ALTER TABLE "schema"."TABLE" …\')',
+        code='migrations.RunSQL(\'ALTER TABLE "schema"."<table>" …\')',
         manual="sql-set",
     ),
     ActionRule(
@@ -151,7 +151,7 @@ DATA_RULES: tuple[ActionRule, ...] = (
         scan=True,
         why="the table is written anew while readers and writers wait",
         instead="Use VACUUM, or run it in maintenance",
-        code="migrations.RunSQL('VACUUM \"TABLE\"')",
+        code="migrations.RunSQL('VACUUM \"<table>\"')",
         manual="sql-vacuum",
     ),
     ActionRule(
@@ -378,11 +378,7 @@ AROUND_RULES: tuple[ActionRule, ...] = (
         fails=True,
         why="it can't run inside a transaction, and this migration is atomic",
         instead="Set atomic = False on the migration, and let it hold this operation alone",
-        code=(
-            "class Migration(migrations.Migration):\n"
-            "    atomic = False\n"
-            '    operations = [AddIndexConcurrently("MODEL", models.Index(fields=["FIELD"], name="…"))]'
-        ),
+        code=("class Migration(migrations.Migration):\n    atomic = False\n    operations = [<concurrently>]"),
         manual="sql-createindex",
     ),
     ActionRule(
@@ -415,7 +411,7 @@ AROUND_RULES: tuple[ActionRule, ...] = (
         scan=True,
         why="an index of this name that an earlier try left INVALID is taken for the one that is wanted",
         instead="Leave IF NOT EXISTS out; an INVALID index is found and named before anything runs",
-        code='migrations.RunSQL(\'CREATE INDEX CONCURRENTLY "…" ON "TABLE" ("COLUMN")\')',
+        code="<concurrently>",
         manual="sql-createindex",
     ),
     ActionRule(
@@ -443,7 +439,7 @@ AROUND_RULES: tuple[ActionRule, ...] = (
             "takes time: readers and writers wait until the end of the transaction"
         ),
         instead="Put it into a migration of its own, after this one",
-        code=('class Migration(migrations.Migration):  # the next one\n    dependencies = [("APP", "MIGRATION")]'),
+        code=('class Migration(migrations.Migration):  # the next one\n    dependencies = [("<app>", "<migration>")]'),
         manual="explicit-locking",
     ),
 )

@@ -42,6 +42,7 @@ class Context:
 
     :param first: no migration was ever applied to this database: no old code uses it.
     :param server: major version of the server.
+    :param migration: ``app.name`` of the migration that is looked at.
     :param held: an earlier statement of the same transaction has locked a table in use against everybody.
     :param made: tables, views and indexes that this run has made so far.
     :param proven: columns (table, column) of which a valid check says that they are not NULL.
@@ -51,6 +52,7 @@ class Context:
     atomic: bool
     first: bool
     server: int = OLDEST_SERVER
+    migration: str = ""
     held: bool = False
     made: frozenset[str] = frozenset()
     proven: frozenset[tuple[str, str]] = frozenset()
@@ -76,9 +78,9 @@ class _Claim:
     :param name: as plans, acknowledgements and the documentation write it.
     :param phase: ``expand`` (old code can live with it), ``contract`` (it can't), ``unknown``, ``undo``.
     :param lock: the strongest lock mode on a table that is in use.
-    :param why: the reason in words.
+    :param why: the reason in words, with places as ``code`` has them.
     :param instead: what to write or do instead; empty when nothing better is known or needed.
-    :param code: the code to write instead; MODEL, FIELD, TABLE, COLUMN stand for those of the operation.
+    :param code: the code to write instead; in ``<model>``, ``<table>`` … comes what the operation has (``_instead``).
     :param rewrite: all rows are written anew.
     :param scan: all rows are read.
     :param fails: the server refuses it.

@@ -55,8 +55,8 @@ TABLE_RULES: tuple[ActionRule, ...] = (
         why=("a new partition; its parent is locked for a moment, and a default partition is searched for rows of it"),
         instead="Make the table alone, then attach it",
         code=(
-            'migrations.RunSQL(\'CREATE TABLE "…" (LIKE "TABLE" INCLUDING ALL)\')\n'
-            'migrations.RunSQL(\'ALTER TABLE "TABLE" ATTACH PARTITION "…" FOR VALUES …\')'
+            'migrations.RunSQL(\'CREATE TABLE "…" (LIKE "<table>" INCLUDING ALL)\')\n'
+            'migrations.RunSQL(\'ALTER TABLE "<table>" ATTACH PARTITION "…" FOR VALUES …\')'
         ),
         manual="ddl-partitioning",
     ),
@@ -68,9 +68,9 @@ TABLE_RULES: tuple[ActionRule, ...] = (
         why="old code still uses the table; the tables that it refers to are locked for a moment too",
         instead=LATER,
         code=(
-            'migrations.SeparateDatabaseAndState(state_operations=[migrations.DeleteModel("MODEL")])\n'
+            'migrations.SeparateDatabaseAndState(state_operations=[migrations.DeleteModel("<model>")])\n'
             "# in a later deployment:\n"
-            "migrations.RunSQL('DROP TABLE \"TABLE\"')"
+            "migrations.RunSQL('DROP TABLE \"<table>\"')"
         ),
         manual="sql-droptable",
     ),
@@ -81,7 +81,7 @@ TABLE_RULES: tuple[ActionRule, ...] = (
         lock=ACCESS,
         why="old code still uses the old name of the table",
         instead="Keep the name with Meta.db_table, or make a view in its place",
-        code=('class Meta:\n    db_table = "TABLE"'),
+        code=('class Meta:\n    db_table = "<table>"'),
         manual="sql-altertable",
     ),
     ActionRule(
@@ -91,7 +91,7 @@ TABLE_RULES: tuple[ActionRule, ...] = (
         lock=ACCESS,
         why="old code looks for the table in the schema of before",
         instead="Leave a view in its place, or move it when no old code is left",
-        code='migrations.RunSQL(\'CREATE VIEW "old"."TABLE" AS SELECT * FROM "new"."TABLE"\')',
+        code='migrations.RunSQL(\'CREATE VIEW "old"."<table>" AS SELECT * FROM "new"."<table>"\')',
         manual="sql-altertable",
     ),
     ActionRule(
@@ -172,7 +172,7 @@ TABLE_RULES: tuple[ActionRule, ...] = (
         lock=ACCESS,
         why="the role of the old code may lose its rights to the table",
         instead="Acknowledge it when the role of the old code keeps its rights",
-        code="migrations.RunSQL('GRANT ALL ON \"TABLE\" TO …')",
+        code="migrations.RunSQL('GRANT ALL ON \"<table>\" TO …')",
         manual="sql-altertable",
     ),
     ActionRule(
@@ -196,7 +196,7 @@ TABLE_RULES: tuple[ActionRule, ...] = (
         lock=ACCESS,
         why="rows that old code finds in the whole table are gone; the whole table is locked for a moment",
         instead=("Use DETACH PARTITION … CONCURRENTLY in a migration with atomic = False (PostgreSQL 14 and newer)"),
-        code='migrations.RunSQL(\'ALTER TABLE "TABLE" DETACH PARTITION "…" CONCURRENTLY\')',
+        code='migrations.RunSQL(\'ALTER TABLE "<table>" DETACH PARTITION "…" CONCURRENTLY\')',
         manual="sql-altertable",
     ),
     ActionRule(

@@ -27,6 +27,7 @@ try:
     from django.db.migrations.operations import RunPython
     from django.db.migrations.recorder import MigrationRecorder
     from django.db.migrations.state import ModelState, ProjectState, StateApps
+    from django.db.migrations.writer import MigrationWriter
     from django.db.models import Value
     from django.db.models.fields import NOT_PROVIDED
     from django.db.models.functions import Now
@@ -49,6 +50,7 @@ __all__ = [
     "MigrationExecutor",
     "MigrationLoader",
     "MigrationRecorder",
+    "MigrationWriter",
     "ModelState",
     "Now",
     "ProjectState",

@@ -326,6 +326,7 @@ def _operation(editor: Any, source: Source, app: str, step: Step) -> Operation:
         required=_required(tables, sql),
         default_sql=_default_sql(editor, app, step) if type(operation).__name__ == "RemoveField" else "",
         required_left_behind=_left_behind(app, step, tables, sql) if wrapped else "",
+        definition=_written(_added(operation)) if builtin else "",
     )
 
 
@@ -448,7 +449,36 @@ def _field(connection: Any, app: str, state: Any, operation: Any) -> Field | Non
         max_length=getattr(field, "max_length", None),
         column=column,
         db_type=db_type,
+        definition=_written(field),
+        nullable=_written(_nullable(field)),
     )
+
+
+def _written(value: Any) -> str:
+    """An object as a migration's file writes it; empty when there is none, or it can't be written."""
+    if value is None:
+        return ""
+    try:
+        return str(dj.MigrationWriter.serialize(value)[0])
+    except Exception:
+        # Fields of others may not know how they were made.
+        return ""
+
+
+def _nullable(field: Any) -> Any:
+    if field.primary_key or field.many_to_many:
+        return None
+    clone = field.clone()
+    clone.null = True
+    return clone
+
+
+def _added(operation: Any) -> Any:
+    """What an operation adds beside fields: an index or a constraint."""
+    kind = type(operation).__name__
+    if kind in {"AddIndex", "AddIndexConcurrently"}:
+        return operation.index
+    return operation.constraint if kind in {"AddConstraint", "AddConstraintNotValid"} else None
 
 
 def _column(connection: Any, app: str, state: Any, operation: Any) -> tuple[str, str]:
@@ -479,6 +509,9 @@ def _left_behind(app: str, step: Step, tables: Tables, sql: Sequence[str]) -> st
         model = _model_name(operation)
         if field is None or field.null or field.many_to_many or _db_default(field) != "none":
             continue
-        if tables.get(table_of(step.from_state, (app, model))) is not None:
-            return f"{model}.{operation.name}"
+        table = table_of(step.from_state, (app, model))
+        if tables.get(table) is not None:
+            own = field.clone()
+            own.set_attributes_from_name(operation.name)
+            return f"{table}.{own.column}"
     return ""

@@ -25,6 +25,7 @@ INDEX = Operation(
 )
 PYTHON = Operation(1, "RunPython", True, "Raw Python operation fill", opaque=True, reversible=False)
 UNKNOWN = Operation(0, "AlterUniqueTogether", True, "Alter unique", problem="ValueError: not there yet")
+CONCURRENTLY = 'CREATE INDEX CONCURRENTLY "number_idx" ON "orders_order" ("number")'
 RUN_PYTHON = next(rule for rule in RULES if rule.name == "run-python")
 
 
@@ -41,13 +42,16 @@ def test_lines_for_people() -> None:
         "        instead: Use AddIndexConcurrently in a migration of its own with atomic = False",
         "          class Migration(migrations.Migration):",
         "              atomic = False",
-        '              operations = [AddIndexConcurrently("MODEL", models.Index(fields=["FIELD"], name="…"))]',
+        f"              operations = [migrations.RunSQL({CONCURRENTLY!r})]",
         "      table orders_order: about 12,345 rows, 3 MiB",
         '      CREATE INDEX "number_idx" ON "orders_order" ("number");',
         "  1 Raw Python operation fill: unknown, unknown",
         f"      run-python: {RUN_PYTHON.why}",
         f"        instead: {RUN_PYTHON.instead}",
-        *(f"          {line}" for line in RUN_PYTHON.code.splitlines()),
+        "          def fill_in_batches(apps, editor):",
+        '              rows = apps.get_model("orders", "MODEL").objects.using(editor.connection.alias)',
+        "              while keys := list(rows.filter(FIELD=None).values_list('pk', flat=True)[:1000]):",
+        "                  rows.filter(pk__in=keys).update(FIELD=…)  # with atomic = False each is a transaction",
     ]
 
 

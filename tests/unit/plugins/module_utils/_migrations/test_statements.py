@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.slipway.django.plugins.module_utils._migrations._statements import (
     KINDS,
@@ -44,11 +46,11 @@ CASES = [
     ("ALTER TABLE a ADD CHECK (n > 0)", [("add check", "a", "", "")]),
     (
         'ALTER TABLE "a" ADD CONSTRAINT "k" FOREIGN KEY ("b") REFERENCES "c" ("id") DEFERRABLE INITIALLY DEFERRED',
-        [("add foreign key", "a", "", "c")],
+        [("add foreign key", "a", "k", "c")],
     ),
     ("ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES c NOT VALID", [("add foreign key not valid", "a", "", "c")]),
-    ("ALTER TABLE a ADD CONSTRAINT u UNIQUE (b)", [("add unique", "a", "", "")]),
-    ("ALTER TABLE a ADD CONSTRAINT u UNIQUE USING INDEX i", [("add unique using index", "a", "", "")]),
+    ("ALTER TABLE a ADD CONSTRAINT u UNIQUE (b)", [("add unique", "a", "u", "")]),
+    ("ALTER TABLE a ADD CONSTRAINT u UNIQUE USING INDEX i", [("add unique using index", "a", "u", "")]),
     ("ALTER TABLE a ADD PRIMARY KEY USING INDEX i", [("add primary key using index", "a", "", "")]),
     ("ALTER TABLE a ADD EXCLUDE USING gist (b WITH &&)", [("add exclude", "a", "", "")]),
     ("ALTER TABLE a VALIDATE CONSTRAINT k", [("validate", "a", "k", "")]),
@@ -136,6 +138,28 @@ def test_what_stands_in_parentheses_is_taken_out() -> None:
     assert outside_parentheses("A (B (C) D) E (F)") == "A () E ()"
 
 
+@pytest.mark.parametrize(
+    ("statement", "columns"),
+    [
+        ('CREATE UNIQUE INDEX "i" ON "a" ("b", c)', ("b", "c")),
+        ('create index i on only "a" using btree ("B")', ("B",)),
+        ('CREATE INDEX "i" ON "a" (lower("b"))', ()),
+        ('CREATE INDEX "i" ON "a" ("b" DESC)', ()),
+        ('ALTER TABLE "a" ADD CONSTRAINT "u" UNIQUE ("b", "c")', ("b", "c")),
+        ('ALTER TABLE "a" ADD CONSTRAINT "f" FOREIGN KEY ("b_id") REFERENCES "b" ("id")', ("b_id",)),
+        ('ALTER TABLE "a" ADD CONSTRAINT "u" UNIQUE USING INDEX "i"', ()),
+        ('ALTER TABLE "a" ADD COLUMN "b" integer UNIQUE', ()),
+    ],
+)
+def test_plain_columns_of_an_index_or_a_key(statement: str, columns: tuple[str, ...]) -> None:
+    assert [each.columns for each in parse(statement)] == [columns]
+
+
+def test_the_text_is_kept_of_a_statement_that_does_one_thing() -> None:
+    assert parse(" DROP TABLE a; ")[0].text == "DROP TABLE a"
+    assert [each.text for each in parse("DROP TABLE a; DROP TABLE b")] == ["", ""]
+
+
 @given(st.text())
 def test_any_text_is_read_without_an_error(text: str) -> None:
     assert {action.kind for action in parse(text)} <= KINDS
@@ -147,7 +171,7 @@ def test_any_quoted_name_is_kept_as_it_is(name: str) -> None:
 
     (action,) = parse(f'ALTER TABLE "{quoted}" DROP COLUMN "{quoted}"')
 
-    assert action == Action("drop column", name, name, words='DROP COLUMN "1"')
+    assert replace(action, text="") == Action("drop column", name, name, words='DROP COLUMN "1"')
 
 
 @given(st.sampled_from([case for case in CASES if case[1]]), st.data())
