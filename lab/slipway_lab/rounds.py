@@ -14,6 +14,8 @@ from .traffic import Figures, Load
 from .world import World
 
 RATE = 120.0
+LIGHT_RATE = 60.0
+"""Where another lab works beside: half of it leaves both of them the processor that they need."""
 SOCKETS = 12
 """WebSockets that are open all the time."""
 MIN_RATE = 100.0
@@ -107,12 +109,12 @@ def _strays(when: str, releases: dict[str, list[str]], wanted: str) -> Iterable[
     return [f"{when} {host} answers with {found}" for host, found in releases.items() if found != [wanted]]
 
 
-def run_round(world: World) -> Round:
+def run_round(world: World, rate: float = RATE) -> Round:
     """Deploy v2 over v1 and go back, under load; the site is at v1 with v1's schema before and after."""
     fleet = world.fleet
     old = world.at_v1()
     known = fleet.migrations()
-    with world.traffic.start(rate=RATE, sockets=SOCKETS) as load:
+    with world.traffic.start(rate=rate, sockets=SOCKETS) as load:
         time.sleep(_CALM_S)
         forward = world.project.run("deploy.yml", extra={"slipway_version": "v2", **_DRAINED_DIES})
         between, applied = fleet.releases(), [name for name in fleet.migrations() if name not in known]
@@ -123,10 +125,10 @@ def run_round(world: World) -> Round:
     return Round(old, new, forward, back, tuple(applied), between, after, figures, confirmed)
 
 
-def run_conclusive(world: World, tries: int = 3) -> Round:
+def run_conclusive(world: World, rate: float = RATE, tries: int = 3) -> Round:
     """Run a round; once more when the load was too weak because this machine was busy with other things."""
     for attempt in range(1, tries + 1):
-        one = run_round(world)
+        one = run_round(world, rate)
         world.talk.say(one.figures.headline())
         if one.conclusive or attempt == tries:
             break
@@ -134,16 +136,16 @@ def run_conclusive(world: World, tries: int = 3) -> Round:
     return one
 
 
-def restart_without_drain(world: World) -> Figures:
+def restart_without_drain(world: World, rate: float = RATE) -> Figures:
     """The control: the live web service restarted host by host, as without this collection. The load must notice."""
-    return host_by_host(world, "restart")
+    return host_by_host(world, "restart", rate=rate)
 
 
-def host_by_host(world: World, *systemctl: str, pause_s: float = _CALM_S) -> Figures:
+def host_by_host(world: World, *systemctl: str, pause_s: float = _CALM_S, rate: float = RATE) -> Figures:
     """Do something to the live web service of one host after another, without a drain, under load."""
     world.at_v1()
     fleet = world.fleet
-    with world.traffic.start(rate=RATE) as load:
+    with world.traffic.start(rate=rate) as load:
         time.sleep(_CALM_S)
         for host in fleet.apps:
             slot = next(iter(fleet.live(host)))

@@ -167,13 +167,18 @@ class Load:
             raise LabError(f"the load left no summary: {self._said()}")
         return Figures(json.loads(summary), self._compare())
 
-    def confirmed(self, accepted: int, timeout_s: float = 60) -> int:
-        """How many of the orders a worker has confirmed; waits until that many are, or the time is over."""
+    def confirmed(self, accepted: int, still_s: float = 60) -> int:
+        """How many of the orders a worker has confirmed; waits for them as long as more become confirmed.
+
+        :param still_s: it has come to an end when no further one is confirmed for so long.
+        """
         query = f"SELECT count(DISTINCT reference) FROM shop_taskrun WHERE reference LIKE '{self._prefix}%'"
-        deadline = time.monotonic() + timeout_s
+        done, deadline = -1, 0.0
         while True:
-            done = int(self._fleet.psql(query)[0])
-            if done >= accepted or time.monotonic() > deadline:
+            seen, now = int(self._fleet.psql(query)[0]), time.monotonic()
+            if seen > done:
+                done, deadline = seen, now + still_s
+            if done >= accepted or now > deadline:
                 return done
             time.sleep(1)
 

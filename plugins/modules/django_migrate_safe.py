@@ -336,8 +336,8 @@ plan:
           type: str
         code:
           description:
-            - The code to write instead, with the names, columns and definitions of this operation. A word in capitals, such as
-              V(NAME), or V(…) stands where the operation does not tell.
+            - The code to write instead, with the names, columns and definitions of this operation.
+            - A word in capitals, such as V(NAME), or V(…) stands where the operation does not tell.
           type: str
         lock_mode:
           description: The strongest lock mode on a table in use, as PostgreSQL names it.

@@ -11,6 +11,6 @@ from slipway_lab.world import World
 
 def test_without_drain_the_same_load_loses_requests(world: World) -> None:
     """The control: if nothing were lost here, the zeros above would say nothing."""
-    figures = rounds.restart_without_drain(world)
+    figures = rounds.restart_without_drain(world, rounds.LIGHT_RATE)
     world.talk.say(figures.headline())
     assert figures.failed > 0, f"the load is too weak to notice a restart: {figures.headline()}"
