@@ -65,8 +65,7 @@ def test_lines_of_the_journal_are_counted_and_never_shown(server: LabHost) -> No
     found = gate(server, kind="journal", units=[STEADY], pattern="password=", window="10m")
 
     assert found.failed
-    assert "it" in found.result["failed_checks"] if "failed_checks" in found.result else True
-    assert "1" in found.msg
+    assert "1 lines with the pattern" in found.msg
     assert SECRET not in found.output
     gate(server, kind="journal", units=[STEADY], pattern="passphrase=", window="10m").succeeded()
 
