@@ -21,6 +21,7 @@ from .errors import LabError
 from .image import ensure_image
 from .locking import alone
 from .settings import Host, Settings
+from .shares import share_fairly
 from .talk import Talk
 
 _READY_LIMIT_S = 90.0
@@ -82,6 +83,7 @@ class Lab:
             names = " ".join(stale)
             self._talk.say(f"{names}: kept, but made by an older lab; `lab reset {names}` renews, nothing deployed")
         self._each([one for one in plans if one.changed], lambda one: self._apply(one, image, files))
+        share_fairly()
         self._each(hosts, self._wait_ready)
         self._talk.say(f"ready in {time.monotonic() - begun:.1f} s: {', '.join(host.name for host in hosts)}")
         if any(host.name == site.HOST for host in hosts):
