@@ -72,7 +72,9 @@ def names_of(operation: Operation, action: Action | None, migration: str = "") -
 def _named_by(action: Action) -> dict[str, str]:
     if action.kind in _INDEXES:
         return {"name": action.relation.rpartition(".")[2]}
-    known = {"table": action.relation, "columns": ", ".join(f'"{each}"' for each in action.columns)}
+    # The place stands between quotes, and the name may begin with that of a schema.
+    table = action.relation.replace(".", '"."')
+    known = {"table": table, "columns": ", ".join(f'"{each}"' for each in action.columns)}
     if len(action.columns) == 1:
         known["column"] = action.columns[0]
     known["column" if _COLUMNS.search(action.kind) else "name"] = action.target

@@ -41,6 +41,8 @@ def test_words_of_sql_stay_what_they_are() -> None:
     """Trap: TABLE and COLUMN are words of SQL as well."""
     dropped = codes("RunSQL", 'ALTER TABLE shop_order DROP COLUMN "Note"', model="", table=None, field=None)
     assert dropped["drop-column"].endswith('migrations.RunSQL(\'ALTER TABLE "shop_order" DROP COLUMN "Note"\')')
+    elsewhere = codes("RunSQL", "DROP TABLE archive.shop_order", model="", table=None)
+    assert elsewhere["drop-table"].endswith('migrations.RunSQL(\'DROP TABLE "archive"."shop_order"\')')
     unique = codes("AlterUniqueTogether", 'ALTER TABLE "shop_order" ADD CONSTRAINT "u" UNIQUE ("day", "place_id");')
     assert unique["add-unique"].splitlines()[1:] == [
         'migrations.RunSQL(\'CREATE UNIQUE INDEX CONCURRENTLY "u" ON "shop_order" ("day", "place_id")\')',
