@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 FORMATS = ("plain", "github", "gitlab")
@@ -17,7 +17,11 @@ _SEVERITY = {"contract": "major", "offline": "major", "unknown": "minor"}
 
 @dataclass(frozen=True)
 class Note:
-    """One objection. ``line`` is 1 where the operation's line is not known."""
+    """One objection.
+
+    :param line: 1 where the operation's line is not known.
+    :param code: what to write instead; for several statements of the operation one after the other.
+    """
 
     file: str
     line: int
@@ -27,6 +31,7 @@ class Note:
     fails: bool
     why: str
     instead: str
+    code: str = ""
 
     @property
     def text(self) -> str:
@@ -36,15 +41,16 @@ class Note:
 
 def notes(plan: Sequence[Mapping[str, Any]]) -> list[Note]:
     """Return the objections in a plan that nobody has let pass, each rule once for an operation."""
-    found: dict[Note, None] = {}
+    found: list[Note] = []
     for entry in plan:
         allowed = {each["rule"] for each in entry["acknowledgements"]}
         for operation in entry["operations"]:
+            codes: dict[Note, dict[str, None]] = {}
             for finding in operation["findings"]:
-                if not _objects(finding) or finding["rule"] in allowed:
-                    continue
-                found[_note(entry, operation, finding)] = None
-    return list(found)
+                if _objects(finding) and finding["rule"] not in allowed:
+                    codes.setdefault(_note(entry, operation, finding), {})[finding["code"]] = None
+            found += [replace(note, code="\n".join(filter(None, code))) for note, code in codes.items()]
+    return found
 
 
 def _objects(finding: Mapping[str, Any]) -> bool:
@@ -76,12 +82,14 @@ def render(found: Sequence[Note], form: str) -> str:
 
 
 def _plain(note: Note) -> str:
-    return f"{note.file}:{note.line}: {note.rule}: {note.text}"
+    code = "".join(f"\n    {line}" for line in note.code.splitlines())
+    return f"{note.file}:{note.line}: {note.rule}: {note.text}{code}"
 
 
 def _github(note: Note) -> str:
     place = f"file={_property(note.file)},line={note.line},title={_property(note.rule)}"
-    return f"::error {place}::{_data(note.text)}"
+    code = f"\n{note.code}" if note.code else ""
+    return f"::error {place}::{_data(note.text + code)}"
 
 
 def _data(text: str) -> str:
@@ -97,6 +105,7 @@ def _gitlab(note: Note) -> dict[str, Any]:
     same = "\0".join((note.file, note.migration, note.rule, str(note.line)))
     return {
         "description": note.text,
+        "content": {"body": f"```python\n{note.code}\n```" if note.code else ""},
         "check_name": note.rule,
         "fingerprint": hashlib.sha256(same.encode()).hexdigest(),
         "severity": "critical" if note.fails else _SEVERITY.get(note.phase, "info"),

@@ -23,6 +23,7 @@ FINDING = {
     "lock": "care",
     "why": "old code reads it",
     "instead": "Wait",
+    "code": "",
 }
 
 
@@ -39,6 +40,15 @@ def test_what_objects_is_noted_once_where_it_stands() -> None:
     assert notes(plan(FINDING, FINDING, harmless)) == [NOTE]
     assert notes(plan({**harmless, "lock": "downtime"}))[0].rule == "add-column"
     assert notes(plan(FINDING, allowed=("drop-column",))) == []
+
+
+def test_the_code_to_write_instead_is_shown_once_for_each_statement() -> None:
+    (note,) = notes(plan(*({**FINDING, "code": code} for code in ("one()", "", "two(\n    2)", "one()"))))
+    assert note == replace(NOTE, code="one()\ntwo(\n    2)")
+    assert render([note], "plain").splitlines()[1:] == ["    one()", "    two(", "        2)"]
+    assert render([note], "github").endswith("Instead: Wait.%0Aone()%0Atwo(%0A    2)\n")
+    (entry,) = json.loads(render([note], "gitlab"))
+    assert entry["content"]["body"] == "```python\none()\ntwo(\n    2)\n```"
 
 
 def test_the_forms() -> None:
