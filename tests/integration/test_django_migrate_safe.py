@@ -120,7 +120,9 @@ def test_planning_changes_nothing_and_names_what_would_be_refused(site: DjangoSi
     assert planned["pending"] == 1
     (entry,) = planned["plan"]
     assert (entry["phase"], entry["refused"]) == ("contract", True)
-    assert entry["operations"][0]["sql"] == ['ALTER TABLE "orders_order" DROP COLUMN "state" CASCADE;']
+    # Django 6.0 has left CASCADE out.
+    cascade = " CASCADE" if site.django_version() < (6, 0) else ""
+    assert entry["operations"][0]["sql"] == [f'ALTER TABLE "orders_order" DROP COLUMN "state"{cascade};']
     assert entry["operations"][0]["table"]["rows"] == 2000
     assert any("      table orders_order: about 2,000 rows, " in line for line in planned["lines"])
     assert schema(site) == before
