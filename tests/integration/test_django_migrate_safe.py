@@ -296,7 +296,11 @@ def test_each_operation_of_django_gets_the_verdict_that_its_sql_deserves(site: D
     planned = migrate(site, "planned")
 
     found = {entry["name"][5:]: [each["rule"] for each in entry["operations"]] for entry in planned["plan"]}
-    assert found == {name: [rule] for name, (rule, _) in CORPUS.items()}
+    expected = {name: [rule] for name, (rule, _) in CORPUS.items()}
+    if site.django_version() < (5, 0):
+        # Django 4.2 makes the check of a renamed column anew.
+        expected["field_renamed"] = ["add-check"]
+    assert found == expected
     assert site.query("SELECT count(*) FROM orders_order") == [(2000,)]
     # The renamed table is the one that was there, not a new one that nobody uses.
     renamed = next(entry for entry in planned["plan"] if entry["name"].endswith("renamed_index"))
