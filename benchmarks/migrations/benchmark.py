@@ -115,7 +115,7 @@ def lint(site: RealSite, counts: dict[str, int]) -> None:
     passed_over = ["--ignore-sqlmigrate-errors", "--ignore-name", *ambiguous_names(site.venv)]
     done = site.manage("lintmigrations", "--no-cache", *passed_over, check=False)
     judged = [line for line in done.stdout.splitlines() if line.startswith("(")]
-    if done.returncode not in {0, 1} or not judged or "Error" in done.stderr.splitlines()[-1]:
+    if done.returncode not in {0, 1} or not judged or "Error" in done.stderr.rstrip().rpartition("\n")[2]:
         raise SystemExit(f"the linter did not work: {done.stderr}")
     counts["linter"] = len(judged)
 
