@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from ansible_collections.slipway.django.tests.integration.ansible_module import ModuleRun
 from ansible_collections.slipway.django.tests.integration.lab_host import LabHost, lab_host
+from ansible_collections.slipway.django.tests.integration.migrations_world import wait_until
 
 # What holds is asked until the deadline.
 pytestmark = pytest.mark.long
@@ -52,10 +52,7 @@ def gate(host: LabHost, **check: Any) -> ModuleRun:
 
 def test_a_unit_that_systemd_starts_again_and_again(server: LabHost) -> None:
     counter = f"systemctl show --value --property=NRestarts {DYING}"
-    deadline = time.monotonic() + 60
-    while int(server.root(counter)) < 3:
-        assert time.monotonic() < deadline, "it is not started again"
-        time.sleep(0.2)
+    wait_until(lambda: int(server.root(counter)) >= 3)
 
     limited = gate(server, kind="service", units=[STEADY, DYING], max_restarts=2)
 
